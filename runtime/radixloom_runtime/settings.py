@@ -1,0 +1,161 @@
+"""All settings of the runtime, read once in `cli.py` and passed down as values.
+
+One type serves four readers: the command line (`--max-model-len`), the environment
+(`RADIXLOOM_MAX_MODEL_LEN`), the docs, and the operator, which renders a pod's environment from it
+with `environment()`. So this module imports pydantic alone.
+
+`None` means "decided at start from the model and the device", and the log says what was decided.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENV_PREFIX = "RADIXLOOM_"
+
+HTTP_PORT = 8000
+PLAN_PORT = 8470
+"""Leader's ZMQ publisher of step plans; in the range that TPU slice firewalls leave open."""
+COORDINATOR_PORT = 8476
+"""`jax.distributed` coordinator; pinned, since JAX moved its default to 8482 in 0.8.1."""
+TPU_PROCESS_PORT = 8471
+"""libtpu's own mesh between the hosts of a slice."""
+
+
+class Dtype(StrEnum):
+    """Number format of weights and activations."""
+
+    AUTO = "auto"
+    BFLOAT16 = "bfloat16"
+    FLOAT32 = "float32"
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class RuntimeSettings(BaseSettings):
+    """Settings of `radixloom serve`."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
+
+    # --- what is served
+    model: Path | None = Field(
+        None,
+        description="Folder of a Hugging Face checkpoint (config.json, *.safetensors, tokenizer)."
+        " Default: the demo model in the cache folder, if it was fetched.",
+    )
+    served_model_name: str | None = Field(
+        None, description="Name that clients give as `model`. Default: the folder's name."
+    )
+    dtype: Dtype = Field(
+        Dtype.AUTO,
+        description="Number format. auto: bfloat16 on TPU and GPU, float32 on CPU.",
+    )
+    max_model_len: int | None = Field(
+        None,
+        ge=1,
+        description="Longest prompt plus answer, in tokens. Default: the checkpoint's own limit.",
+    )
+
+    # --- HTTP
+    host: str = Field("0.0.0.0", description="Address to listen on.")
+    port: int = Field(HTTP_PORT, ge=0, le=65535, description="Port of the OpenAI API.")
+    drain_seconds: float = Field(
+        30.0, ge=0, description="After SIGTERM, how long running requests may go on."
+    )
+
+    # --- memory
+    page_tokens: int | None = Field(
+        None, ge=1, description="Tokens in one KV page. Default: 16 on CPU and GPU, 64 on TPU."
+    )
+    kv_cache_tokens: int | None = Field(
+        None, ge=1, description="Tokens that the KV cache holds. Default: what memory allows."
+    )
+    memory_fraction: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        description="Share of device memory for weights and KV cache together (TPU, GPU).",
+    )
+    prefix_cache: bool = Field(True, description="Reuse the KV pages of prompts seen before.")
+
+    # --- scheduling
+    max_running_requests: int | None = Field(
+        None, ge=1, description="Requests decoded together. Default: 64 on CPU, 256 elsewhere."
+    )
+    max_queued_requests: int = Field(
+        1024, ge=0, description="Requests that may wait; one more is answered 429."
+    )
+    step_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Token budget of one step: decodes first, the rest for prompt chunks."
+        " Default: 256 on CPU, 2048 elsewhere.",
+    )
+
+    # --- start
+    compile_cache_dir: Path | None = Field(
+        None,
+        description="Folder of compiled steps, kept between starts."
+        " Default: radixloom/compile in the user's cache folder.",
+    )
+    warmup: bool = Field(
+        True, description="Compile every bucket before ready. Off only for quick experiments."
+    )
+
+    # --- parallelism over devices and hosts (laid out; used by the multi-host engine)
+    tensor_parallel: int = Field(1, ge=1, description="Devices that one copy of the model spans.")
+    num_hosts: int = Field(1, ge=1, description="Hosts of this slice.")
+    rank: int = Field(0, ge=0, description="This host's index in its slice; 0 leads.")
+    leader_address: str | None = Field(
+        None, description="Host name of rank 0, from which followers take plans."
+    )
+    coordinator_port: int = Field(
+        COORDINATOR_PORT, ge=1, le=65535, description="Port of the jax.distributed coordinator."
+    )
+    plan_port: int = Field(
+        PLAN_PORT, ge=1, le=65535, description="Port on which rank 0 publishes step plans."
+    )
+    wire_secret: SecretStr | None = Field(
+        None, description="Shared secret of a slice's hosts. Needed when num_hosts > 1."
+    )
+
+    # --- logs
+    log_level: str = Field(
+        "info",
+        pattern="^(debug|info|warning|error)$",
+        description="Least severity that is logged.",
+    )
+    log_format: LogFormat = Field(
+        LogFormat.TEXT, description="text for people, json for log collectors."
+    )
+
+    @model_validator(mode="after")
+    def _rank_is_a_host(self) -> "RuntimeSettings":
+        if self.rank >= self.num_hosts:
+            raise ValueError(
+                f"rank {self.rank} is not one of the {self.num_hosts} hosts of the slice;"
+                " set rank below num_hosts"
+            )
+        return self
+
+
+def environment(**settings: Any) -> dict[str, str]:
+    """Render settings as environment variables: `environment(port=80)["RADIXLOOM_PORT"] == "80"`.
+
+    Raises: `pydantic.ValidationError` for a name or value that the runtime would refuse.
+    """
+    checked = RuntimeSettings.model_validate(settings)
+    rendered = checked.model_dump(mode="json", include=set(settings), exclude_none=True)
+    return {ENV_PREFIX + name.upper(): _text(value) for name, value in rendered.items()}
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,172 @@
+"""What the processes say to each other, as msgspec structs.
+
+    server process                        engine process
+        Submit, Abort, Drain    ─────►    engine/loop
+        Starting, Ready,        ◄─────
+        Output, Rejected, Stats, Failed
+
+Token ids only: text lives in the server process. Unknown tags and fields are refused by the codec.
+"""
+
+import msgspec
+
+WIRE_VERSION = 1
+"""Bumped with every change of a struct below; both ends refuse another version."""
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one request chooses its tokens; already checked and with defaults filled in.
+
+    temperature 0 is greedy. top_k 0 keeps all. `seed` is always given: the server draws one for
+    requests without, so that a preempted request continues with the same tokens.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    seed: int = 0
+    """uint32; the token at position p is drawn with the key (seed, p) and nothing else."""
+    presence_penalty: float = 0.0
+    """Subtracted once from the logit of every token already in the *output*."""
+    frequency_penalty: float = 0.0
+    """Subtracted per occurrence in the *output*."""
+    repetition_penalty: float = 1.0
+    """Divides positive and multiplies negative logits of tokens in prompt *and* output."""
+    logit_bias: dict[int, float] = {}
+
+
+class Submit(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Accept a request. `len(prompt_ids) >= 1`; fits the context (checked by the server)."""
+
+    request_id: str
+    prompt_ids: list[int]
+    max_tokens: int
+    """0 only together with `prompt_logprobs`."""
+    sampling: Sampling = Sampling()
+    stop_token_ids: list[int] = []
+    """End-of-sequence ids included, unless the client said ignore_eos."""
+    min_tokens: int = 0
+    """Below this many output tokens no id of `stop_token_ids` is sampled."""
+    logprobs: int | None = None
+    """None: no logprobs; k >= 0: logprob of each output token and of the k most likely (<= 20)."""
+    prompt_logprobs: int | None = None
+    """The same for prompt tokens; turns off reading the prefix cache for this request."""
+    priority: int = 0
+    """Lower runs first; equal priorities in order of arrival."""
+
+
+class Abort(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    """Forget a request and free what it holds; exact id. No answer is sent."""
+
+    request_id: str
+
+
+class Drain(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    """Finish what is accepted, then exit 0."""
+
+
+ServerMessage = Submit | Abort | Drain
+
+
+class TokenLogprobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """Natural-log probabilities at one position, of the model's own distribution.
+
+    Computed from the raw logits in float32, before temperature, penalties and truncation.
+    """
+
+    token_id: int
+    logprob: float
+    top_ids: list[int]
+    """Most likely first, as many as asked for."""
+    top_logprobs: list[float]
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """New tokens of one request: a delta. The last one carries `finish_reason`."""
+
+    request_id: str
+    token_ids: list[int]
+    """The stop token itself is included when that is the reason."""
+    logprobs: list[TokenLogprobs] | None = None
+    """One per token id, when asked for."""
+    prompt_logprobs: list[TokenLogprobs | None] | None = None
+    """On the first Output, when asked for: one per prompt token, None for the first."""
+    cached_tokens: int = 0
+    """Prompt tokens whose KV came from the prefix cache; same in every Output of a request."""
+    finish_reason: str | None = None
+    """"stop" (a stop token id) or "length"."""
+
+
+class Rejected(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """A Submit that was not accepted; nothing else follows for its id."""
+
+    request_id: str
+    message: str
+    retry_after_seconds: float | None = None
+    """Given when the queue is full (429); None when the request can never run (400)."""
+
+
+class Starting(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Progress before Ready."""
+
+    phase: str
+    """"import", "weights" or "compile"."""
+    done: float
+    total: float
+    unit: str
+    """"bytes" or "buckets"."""
+    seconds: float
+    """Since this phase began."""
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """The engine has run a step and accepts requests."""
+
+    max_model_len: int
+    vocab_size: int
+    kv_cache_tokens: int
+    page_tokens: int
+    max_running_requests: int
+    dtype: str
+    device: str
+    start_seconds: dict[str, float]
+    """Seconds a phase took: "import", "weights", "compile", "total"."""
+    compile_cache_hits: int
+    """Buckets that came from the persistent compilation cache."""
+    num_buckets: int
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """State and lifetime counters of the engine; sent at most a few times a second, and when idle
+    once every few seconds as a sign of life."""
+
+    num_running: int
+    num_waiting: int
+    kv_tokens_used: int
+    """Held by running requests; pages shared by several count once."""
+    kv_tokens_cached: int
+    """Held by the prefix cache alone; can be evicted."""
+    kv_tokens_total: int
+    steps: int
+    seconds_since_step: float
+    """Since a step last succeeded."""
+    prompt_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    preemptions: int
+    compiles_after_warmup: int
+    step_seconds: float
+    """Total seconds spent in steps, waiting for the device included."""
+    host_seconds: float
+    """Of these, seconds of scheduling and bookkeeping on the host."""
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    """The engine cannot go on and is about to exit with `exit_code`."""
+
+    message: str
+    exit_code: int
+
+
+EngineMessage = Starting | Ready | Output | Rejected | Stats | Failed

@@ -1,0 +1,168 @@
+"""A step as numbers: what the scheduler decides and what the runner gives back.
+
+    scheduler.plan() ──► StepPlan ──► runner.start(plan) ──► StepHandle
+    scheduler.commit(plan, result) ◄── StepResult ◄── runner.finish(handle)
+
+The plan is a delta: the device keeps, for each batch row, the page table, the sampling parameters
+and the last sampled token. So the host's work is in what changed, and plan n+1 can be made and
+started before the tokens of plan n are known.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radixloom_runtime.wire.messages import Sampling
+
+Int32s = NDArray[np.int32]
+Float32s = NDArray[np.float32]
+
+MAX_TOP_LOGPROBS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RowStart:
+    """A request takes a batch row: first admission, or again after preemption.
+
+    Resets everything the device keeps for the row. `history_ids[:prompt_length]` is the prompt,
+    the rest output so far; penalties count over it.
+    """
+
+    row: int
+    sampling: Sampling
+    history_ids: tuple[int, ...]
+    prompt_length: int
+    stop_token_ids: tuple[int, ...] = ()
+    """Not sampled before `min_position`."""
+    min_position: int = 0
+    """First position at which a stop token may be sampled."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageGrant:
+    """`page_ids` become entries `first_index...` of the row's page table."""
+
+    row: int
+    first_index: int
+    page_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive tokens of one row that this step computes.
+
+    A row has at most one chunk a step. `token_ids` empty: one token, the row's last sampled one,
+    which only the device knows yet. `samples`: the chunk ends at the row's newest token, so that
+    the next token (at position `start + length`) is sampled from its last logits.
+    """
+
+    row: int
+    start: int
+    """Position of the first token; everything before it is in the row's pages."""
+    token_ids: tuple[int, ...]
+    samples: bool
+    top_logprobs: int | None = None
+    """Of the sampled token: None, or how many alternatives."""
+    prompt_logprobs: int | None = None
+    """Wanted for positions `start + 1 ... start + length` (those that the prompt has): the logprob
+    of the *next* token given this one; `next_ids` are those next tokens."""
+    next_ids: tuple[int, ...] = ()
+    """With prompt_logprobs: the token after each of this chunk's (one shorter on the last chunk)."""
+
+    @property
+    def length(self) -> int:
+        """How many tokens are computed."""
+        return len(self.token_ids) or 1
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """Everything that every rank needs to run step `number`. Order: starts, grants, chunks.
+
+    Chunks that extend by one device-fed or known token (decodes) come first, prompt chunks after.
+    Rows may share pages: a page that one chunk of this step fills may be read by another's.
+    """
+
+    number: int
+    starts: tuple[RowStart, ...]
+    grants: tuple[PageGrant, ...]
+    chunks: tuple[Chunk, ...]
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens computed in this step."""
+        return sum(chunk.length for chunk in self.chunks)
+
+
+@dataclass(frozen=True, slots=True)
+class Top:
+    """The most likely tokens at one position, most likely first."""
+
+    ids: Int32s
+    logprobs: Float32s
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkResult:
+    """What one chunk of a plan gave; same order as `plan.chunks`."""
+
+    token_id: int | None
+    """Sampled token, if the chunk samples."""
+    logprob: float = 0.0
+    """Of `token_id`, by the raw logits; only where logprobs were asked for."""
+    top: Top | None = None
+    prompt_logprobs: Float32s = field(default_factory=lambda: np.zeros(0, np.float32))
+    """[len(next_ids)]"""
+    prompt_tops: tuple[Top, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """Results of step `number`, one per chunk."""
+
+    number: int
+    chunks: tuple[ChunkResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the runner was built for; the scheduler stays inside."""
+
+    num_pages: int
+    page_tokens: int
+    max_rows: int
+    """Batch rows: requests running together."""
+    step_tokens: int
+    """Most tokens in one step."""
+    max_model_len: int
+
+
+class StepHandle(Protocol):
+    """A step that was started; opaque to all but the runner that made it."""
+
+    @property
+    def number(self) -> int:
+        """Of the plan it runs."""
+        ...
+
+
+HandleT = TypeVar("HandleT", bound=StepHandle)
+
+
+class Runner(Protocol[HandleT]):
+    """Runs plans in order. Two implementations: `runner/` (JAX) and the toy in `tests/support`."""
+
+    @property
+    def limits(self) -> Limits:
+        """What this runner was built for."""
+        ...
+
+    def start(self, plan: StepPlan) -> HandleT:
+        """Begin a step and return before it ends; plans run one after another."""
+        ...
+
+    def finish(self, handle: HandleT) -> StepResult:
+        """Wait for a step and fetch its results."""
+        ...
