@@ -65,7 +65,7 @@ class RuntimeSettings(BaseSettings):
     )
 
     # --- HTTP
-    host: str = Field("0.0.0.0", description="Address to listen on.")
+    host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104 - a pod's own network
     port: int = Field(HTTP_PORT, ge=0, le=65535, description="Port of the OpenAI API.")
     drain_seconds: float = Field(
         30.0, ge=0, description="After SIGTERM, how long running requests may go on."
@@ -84,7 +84,9 @@ class RuntimeSettings(BaseSettings):
         le=1,
         description="Share of device memory for weights and KV cache together (TPU, GPU).",
     )
-    prefix_cache: bool = Field(True, description="Reuse the KV pages of prompts seen before.")
+    prefix_cache: bool = Field(
+        default=True, description="Reuse the KV pages of prompts seen before."
+    )
 
     # --- scheduling
     max_running_requests: int | None = Field(
@@ -107,7 +109,8 @@ class RuntimeSettings(BaseSettings):
         " Default: radixloom/compile in the user's cache folder.",
     )
     warmup: bool = Field(
-        True, description="Compile every bucket before ready. Off only for quick experiments."
+        default=True,
+        description="Compile every bucket before ready. Off only for quick experiments.",
     )
 
     # --- parallelism over devices and hosts (laid out; used by the multi-host engine)

@@ -1,1 +1,1 @@
-
+"""Which KV pages hold which tokens; pure Python."""

@@ -1,1 +1,1 @@
-
+"""The engine process: the loop that owns time and sockets."""

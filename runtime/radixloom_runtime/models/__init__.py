@@ -1,1 +1,1 @@
-
+"""One short file per model family, and what they share."""

@@ -1,1 +1,1 @@
-
+"""Arithmetic on arrays: attention, rope, norms, sampling."""

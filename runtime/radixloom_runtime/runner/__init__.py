@@ -1,1 +1,1 @@
-
+"""All device state: weights, KV pages, compiled steps."""

@@ -1,1 +1,1 @@
-
+"""Which tokens the next step computes; pure Python and numpy."""

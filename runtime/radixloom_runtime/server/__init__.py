@@ -1,1 +1,1 @@
-
+"""The HTTP process: asyncio, OpenAI shapes, never jax."""

@@ -1,1 +1,1 @@
-
+"""What processes say to each other: structs, codec, sockets, and the numbered step plan."""

@@ -138,8 +138,10 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
-    """State and lifetime counters of the engine; sent at most a few times a second, and when idle
-    once every few seconds as a sign of life."""
+    """State and lifetime counters of the engine.
+
+    Sent at most a few times a second, and when idle every few seconds as a sign of life.
+    """
 
     num_running: int
     num_waiting: int

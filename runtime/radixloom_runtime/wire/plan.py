@@ -69,7 +69,7 @@ class Chunk:
     """Wanted for positions `start + 1 ... start + length` (those that the prompt has): the logprob
     of the *next* token given this one; `next_ids` are those next tokens."""
     next_ids: tuple[int, ...] = ()
-    """With prompt_logprobs: the token after each of this chunk's (one shorter on the last chunk)."""
+    """With prompt_logprobs: the token after each of this chunk's; one shorter on the last."""
 
     @property
     def length(self) -> int:
