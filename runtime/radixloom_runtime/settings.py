@@ -7,6 +7,7 @@ with `environment()`. So this module imports pydantic alone.
 `None` means "decided at start from the model and the device", and the log says what was decided.
 """
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,14 @@ COORDINATOR_PORT = 8476
 """`jax.distributed` coordinator; pinned, since JAX moved its default to 8482 in 0.8.1."""
 TPU_PROCESS_PORT = 8471
 """libtpu's own mesh between the hosts of a slice."""
+
+DEMO_MODEL = "smollm2-135m-instruct"
+"""Folder name of the demo model, under `cache_folder() / "models"`."""
+
+
+def cache_folder() -> Path:
+    """Return where what was downloaded or compiled once is kept; `XDG_CACHE_HOME` is respected."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "radixloom"
 
 
 class Dtype(StrEnum):

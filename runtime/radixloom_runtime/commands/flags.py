@@ -1,0 +1,114 @@
+"""Command-line flags generated from `RuntimeSettings`.
+
+    field max_model_len: int | None   ─►  --max-model-len N
+    field prefix_cache: bool          ─►  --prefix-cache / --no-prefix-cache
+
+A flag that is not given leaves the setting to the environment (`RADIXLOOM_...`), then to its
+default. Secrets have no flag, since every user of a machine can read its command lines.
+"""
+
+import argparse
+import types
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from pydantic import SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from radixloom_runtime.errors import ConfigurationError
+from radixloom_runtime.settings import ENV_PREFIX, RuntimeSettings
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "model": ("model", "served_model_name", "dtype", "max_model_len"),
+    "HTTP": ("host", "port", "drain_seconds"),
+    "memory": ("page_tokens", "kv_cache_tokens", "memory_fraction", "prefix_cache"),
+    "scheduling": ("max_running_requests", "max_queued_requests", "step_tokens"),
+    "start": ("compile_cache_dir", "warmup"),
+    "several devices and hosts": (
+        "tensor_parallel",
+        "num_hosts",
+        "rank",
+        "leader_address",
+        "coordinator_port",
+        "plan_port",
+    ),
+    "logs": ("log_level", "log_format"),
+}
+"""Heading in `--help` → settings; a test holds it equal to the settings that may have a flag."""
+
+_METAVARS = {int: "N", float: "X", Path: "PATH", str: "TEXT"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add one flag per setting, in groups."""
+    for heading, names in GROUPS.items():
+        group = parser.add_argument_group(heading)
+        for name in names:
+            _add_flag(group, name, RuntimeSettings.model_fields[name])
+    parser.epilog = (
+        f"Each flag has an environment variable: --max-model-len is {ENV_PREFIX}MAX_MODEL_LEN.\n"
+        f"The secret of a slice's hosts is taken from {ENV_PREFIX}WIRE_SECRET alone."
+    )
+
+
+def settings_from(arguments: argparse.Namespace) -> RuntimeSettings:
+    """Make the settings of the flags that were given, the environment, and the defaults.
+
+    Raises: `ConfigurationError` naming each bad flag or variable in one line.
+    """
+    given = {
+        name: value
+        for name, value in vars(arguments).items()
+        if name in RuntimeSettings.model_fields
+    }
+    try:
+        return RuntimeSettings(**given)
+    except ValidationError as error:
+        problems = [_problem(details, given) for details in error.errors()]
+        raise ConfigurationError("; ".join(problems)) from None
+
+
+def flag(name: str) -> str:
+    """Return the flag of the setting `name`."""
+    return "--" + name.replace("_", "-")
+
+
+def _add_flag(group: Any, name: str, field: FieldInfo) -> None:
+    kind = _plain_type(field)
+    text = f"{field.description}{_default_text(field)}".replace("%", "%%")
+    if kind is bool:
+        group.add_argument(
+            flag(name), action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text
+        )
+        return
+    choices = [str(member) for member in kind] if issubclass(kind, StrEnum) else None
+    metavar = None if choices else _METAVARS[kind]
+    # Values stay text here: pydantic checks them together with those from the environment.
+    group.add_argument(
+        flag(name), default=argparse.SUPPRESS, help=text, choices=choices, metavar=metavar
+    )
+
+
+def _plain_type(field: FieldInfo) -> type:
+    """Return `int` for a field of type `int | None`."""
+    annotation = field.annotation
+    if isinstance(annotation, types.UnionType):
+        annotation = next(kind for kind in get_args(annotation) if kind is not types.NoneType)
+    return cast("type", annotation)
+
+
+def _default_text(field: FieldInfo) -> str:
+    """Say the default, unless there is none but what the description tells."""
+    if field.default is None or _plain_type(field) is SecretStr:
+        return ""
+    return f" Default: {str(field.default).lower()}."
+
+
+def _problem(details: ErrorDetails, given: dict[str, Any]) -> str:
+    if not details["loc"]:
+        return details["msg"].removeprefix("Value error, ")
+    name = str(details["loc"][0])
+    source = flag(name) if name in given else ENV_PREFIX + name.upper()
+    return f"{source}: {details['msg']}, found {details['input']!r}"
