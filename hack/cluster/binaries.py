@@ -109,7 +109,7 @@ def _collect(part: versions.Part, folder: Path) -> Path:
     """Lay the programs found below `folder` out under our names; return where."""
     collected = folder / "collected"
     for found_name, program in part.programs.items():
-        found = [path for path in folder.rglob(found_name) if path.is_file()]
+        found = [path for path in folder.rglob(found_name) if _is_program(path)]
         if found:
             target = collected / program
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -121,10 +121,20 @@ def _collect(part: versions.Part, folder: Path) -> Path:
     return collected
 
 
+def _is_program(path: Path) -> bool:
+    """Tell an ELF file from a shell completion of the same name."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as content:
+        return content.read(4) == b"\x7fELF"
+
+
 def _prove(part: versions.Part, folder: Path) -> None:
     """Run the part once: it must start on this machine and be of the wanted series."""
     program, *arguments = part.proof
-    said = run([folder / program, *arguments], stdin="", timeout_seconds=30)
+    # CNI plugins name their version on stderr.
+    both = ("sh", "-c", '"$0" "$@" 2>&1')
+    said = run([*both, folder / program, *arguments], stdin="", timeout_seconds=30)
     if not re.search(part.series, said):
         raise ClusterError(f"wanted {part.series!r}, it says {said.strip()[:200]!r}")
 

@@ -38,8 +38,8 @@ def run(
             text=True,
             check=False,
         )
-    except FileNotFoundError as error:
-        raise ClusterError(f"{command[0]} is not on this machine") from error
+    except OSError as error:
+        raise ClusterError(f"{command[0]} cannot be run here: {error.strerror}") from error
     except subprocess.TimeoutExpired as error:
         raise ClusterError(f"no answer in {timeout_seconds}s: {shlex.join(command)}") from error
     if done.returncode != 0:
