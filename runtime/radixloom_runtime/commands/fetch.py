@@ -1,0 +1,39 @@
+"""Bring a model into a folder, ready to serve.
+
+Prints the folder on stdout and everything else on stderr, so that
+`radixloom serve --model "$(radixloom fetch hf://org/name)"` works.
+"""
+
+import argparse
+import inspect
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the source and where it goes."""
+    from radixloom_runtime.fetch import sources
+
+    parser.add_argument("source", metavar="SOURCE", help=sources.SYNTAX)
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="Folder that will hold the model. Default: models/NAME in the cache folder"
+        " (XDG_CACHE_HOME, else ~/.cache, then radixloom).",
+    )
+    parser.epilog = "sources:\n" + inspect.cleandoc(sources.__doc__ or "").partition("\n\n")[2]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fetch, and print the model's folder."""
+    from rich.console import Console
+
+    from radixloom_runtime.fetch import bring, progress, sources, store
+
+    source = sources.parse(arguments.source)
+    folder: Path = arguments.output or store.models_folder() / source.name
+    reporter = progress.ConsoleReporter(Console(stderr=True))
+    bring.bring(source, folder, reporter)
+    sys.stdout.write(f"{folder.absolute()}\n")
+    return 0
