@@ -1,0 +1,115 @@
+"""The status of an `LLMService`, typed: what the operator tells, and the schema of it."""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from radixloom_operator.api.types import ApiModel
+
+
+class ConditionType(StrEnum):
+    """The four questions that a status answers."""
+
+    ACCEPTED = "Accepted"
+    PROGRESSING = "Progressing"
+    READY = "Ready"
+    DEGRADED = "Degraded"
+
+
+class Condition(ApiModel):
+    """One question's answer, with its reason."""
+
+    type: str = Field(
+        max_length=316,
+        description="Accepted: the spec can be served. Progressing: something is under way."
+        " Ready: every slice serves. Degraded: something is broken.",
+    )
+    status: Literal["True", "False", "Unknown"] = Field(description="The answer.")
+    reason: str = Field(
+        min_length=1,
+        max_length=1024,
+        pattern="^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+        description="The cause in one word, for programs.",
+    )
+    message: str = Field(max_length=32768, description="The cause in a sentence, for people.")
+    last_transition_time: str = Field(
+        description="When the answer last changed.", json_schema_extra={"format": "date-time"}
+    )
+    observed_generation: int = Field(
+        ge=0,
+        description="metadata.generation of the spec that this answer is about.",
+        json_schema_extra={"format": "int64"},
+    )
+
+
+class SliceInfo(ApiModel):
+    """One replica's hardware, worked out from spec.tpu."""
+
+    summary: str = Field(description="One line, such as `v5e 2x4 (2 hosts x 4 chips)`.")
+    accelerator: str = Field(description="Accelerator type, such as v5litepod-8.")
+    topology: str = Field(description="Topology of the slice; empty on cpu.")
+    chips: int = Field(description="Chips of the slice; 0 on cpu.")
+    hosts: int = Field(description="Pods of the slice.")
+    chips_per_host: int = Field(description="google.com/tpu of each pod; 0 on cpu.")
+
+
+class SlicePhase(StrEnum):
+    """Where a slice stands."""
+
+    PENDING = "Pending"
+    STARTING = "Starting"
+    READY = "Ready"
+    DRAINING = "Draining"
+    FAILED = "Failed"
+
+
+class SliceStatus(ApiModel):
+    """One slice."""
+
+    index: int = Field(description="The slice's number, from 0.")
+    phase: SlicePhase = Field(
+        description="Pending: not every pod runs. Starting: loading or compiling. Ready: serves."
+        " Draining: ending. Failed: needs help."
+    )
+    reason: str = Field(description="Why, in one word.")
+    revision: str = Field(description="Pod template that the slice runs.")
+    ready_hosts: int = Field(description="Pods that are ready.")
+    restarts: int = Field(description="Container restarts of the slice's present pods.")
+
+
+class LLMServiceStatus(ApiModel):
+    """What the operator last saw and did."""
+
+    observed_generation: int = Field(
+        0,
+        description="metadata.generation of the spec that this status is about.",
+        json_schema_extra={"format": "int64"},
+    )
+    replicas: int = Field(0, description="Slices that exist.")
+    ready_replicas: int = Field(0, description="Slices that serve.")
+    updated_replicas: int = Field(0, description="Slices of the newest revision.")
+    selector: str = Field("", description="Selects one pod per slice; read by autoscalers.")
+    model_name: str = Field("", description="Name that clients give as `model`.")
+    url: str = Field("", description="Base URL of the OpenAI API inside the cluster.")
+    current_revision: str = Field("", description="Revision that most slices run.")
+    update_revision: str = Field("", description="Revision that the spec asks for.")
+    slice: SliceInfo | None = Field(None, description="One replica's hardware.")
+    slices: tuple[SliceStatus, ...] = Field(
+        (),
+        max_length=2000,
+        description="Every slice.",
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["index"],
+        },
+    )
+    conditions: tuple[Condition, ...] = Field(
+        (),
+        max_length=16,
+        description="The answers to four questions: see each type.",
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["type"],
+        },
+    )

@@ -1,0 +1,80 @@
+"""Names and labels: which object belongs to which service, worked out, never looked up.
+
+    LLMService chat
+    ├── StatefulSet chat-s0, chat-s1      one per slice (replica)
+    │   └── Pod chat-s0-0, chat-s0-1      one per host; host 0 leads
+    ├── Service chat                      clients, leaders only
+    ├── Service chat-hosts                headless: a DNS name for every host
+    ├── PodDisruptionBudget chat
+    ├── ServiceAccount chat
+    └── Secret chat-wire                  multi-host slices only
+"""
+
+GROUP = "serving.radixloom.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "LLMService"
+PLURAL = "llmservices"
+
+FIELD_MANAGER = "radixloom-operator"
+
+SERVICE_LABEL = f"{GROUP}/service"
+"""On everything the operator makes; its value is the LLMService's name."""
+SLICE_LABEL = f"{GROUP}/slice"
+"""On StatefulSets and pods; its value is the slice's name."""
+SLICE_INDEX_LABEL = f"{GROUP}/slice-index"
+REVISION_LABEL = f"{GROUP}/revision"
+"""On StatefulSets and pods: which pod template they were made from."""
+DIGEST_ANNOTATION = f"{GROUP}/applied"
+"""Digest of what was applied, so that a field we no longer want is noticed."""
+POD_INDEX_LABEL = "apps.kubernetes.io/pod-index"
+"""Set by the StatefulSet controller (Kubernetes 1.28 and later)."""
+
+MAX_NAME_LENGTH = 40
+"""Leaves room for `-s<slice>-<host>` and the controller's own hash in 63 characters."""
+
+
+def slice_name(service: str, index: int) -> str:
+    """Name the StatefulSet of slice `index`."""
+    return f"{service}-s{index}"
+
+
+def pod_name(service: str, index: int, host: int) -> str:
+    """Name the pod on `host` of slice `index`."""
+    return f"{slice_name(service, index)}-{host}"
+
+
+def hosts_service_name(service: str) -> str:
+    """Name the headless Service that gives every host a DNS name."""
+    return f"{service}-hosts"
+
+
+def wire_secret_name(service: str) -> str:
+    """Name the Secret that the hosts of a slice share."""
+    return f"{service}-wire"
+
+
+def selector(service: str) -> dict[str, str]:
+    """Labels that select everything of one service."""
+    return {SERVICE_LABEL: service}
+
+
+def leader_selector(service: str) -> dict[str, str]:
+    """Labels that select the leaders: the pods that answer clients, one per slice."""
+    return {SERVICE_LABEL: service, POD_INDEX_LABEL: "0"}
+
+
+def selector_text(labels: dict[str, str]) -> str:
+    """Write a label selector as `kubectl -l` takes it."""
+    return ",".join(f"{key}={value}" for key, value in labels.items())
+
+
+def common_labels(service: str) -> dict[str, str]:
+    """Labels on everything the operator makes."""
+    return {
+        "app.kubernetes.io/name": "radixloom",
+        "app.kubernetes.io/instance": service,
+        "app.kubernetes.io/component": "engine",
+        "app.kubernetes.io/managed-by": FIELD_MANAGER,
+        **selector(service),
+    }

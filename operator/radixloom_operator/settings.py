@@ -1,0 +1,74 @@
+"""All settings of the operator, read once in `cli.py` and passed down as values.
+
+Each is an environment variable: `RADIXLOOM_OPERATOR_` and the field's name in capitals. The chart
+sets them; `operator/README.md` lists them.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+import radixloom_operator
+
+ENV_PREFIX = "RADIXLOOM_OPERATOR_"
+
+
+class PullPolicy(StrEnum):
+    """When the kubelet pulls an image."""
+
+    ALWAYS = "Always"
+    IF_NOT_PRESENT = "IfNotPresent"
+    NEVER = "Never"
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class OperatorSettings(BaseSettings):
+    """Settings of `radixloom-operator run` and of what it renders."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
+
+    namespaces: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Namespaces watched, comma-separated. Default: all."
+    )
+    runtime_image: str = Field(
+        f"radixloom-runtime:{radixloom_operator.__version__}",
+        min_length=1,
+        description="Image of slices whose spec.engine.image is not set.",
+    )
+    image_pull_policy: PullPolicy = Field(
+        PullPolicy.IF_NOT_PRESENT,
+        description="Pull policy of slices whose spec.engine.imagePullPolicy is not set.",
+    )
+    resync_seconds: float = Field(
+        300.0,
+        gt=0,
+        description="Every service is reconciled at least this often, should a watch have died"
+        " without a word.",
+    )
+    workers: int = Field(4, ge=1, le=64, description="Services reconciled at the same time.")
+    liveness_port: int = Field(
+        8080, ge=0, le=65535, description="Port of /healthz. 0: no health endpoint."
+    )
+    log_level: str = Field(
+        "info",
+        pattern="^(debug|info|warning|error)$",
+        description="Least severity that is logged.",
+    )
+    log_format: LogFormat = Field(
+        LogFormat.JSON, description="json for log collectors, text for people."
+    )
+
+    @field_validator("namespaces", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip())
+        return value
