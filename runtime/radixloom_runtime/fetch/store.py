@@ -25,6 +25,7 @@ from radixloom_runtime.fetch.checksums import checksum_of
 MARKER_NAME = ".radixloom.json"
 SCRATCH_NAME = ".scratch"
 """Folder inside the staging folder for what helps the fetch but is no part of the model."""
+SPARE_DISK_BYTES = 64 * 1024 * 1024
 _READABLE_FILE, _READABLE_FOLDER = 0o644, 0o755
 
 
@@ -147,6 +148,20 @@ def prepare_staging(place: Place, plan: str) -> None:
         shutil.rmtree(place.staging, ignore_errors=True)
         _make_folder(place.scratch)
         plan_file.write_text(plan, encoding="utf-8")
+
+
+def check_disk(place: Place, missing_bytes: int) -> None:
+    """Refuse early what cannot fit: better than a full disk after an hour.
+
+    Raises: `FetchError` with both numbers.
+    """
+    free = shutil.disk_usage(place.staging).free
+    if missing_bytes + SPARE_DISK_BYTES > free:
+        raise FetchError(
+            f"{missing_bytes / 1e9:.1f} GB are still to come, but the disk of"
+            f" {place.folder.parent} has {free / 1e9:.1f} GB free;"
+            " make room or give another --output"
+        )
 
 
 def records(place: Place) -> tuple[FileRecord, ...]:
