@@ -17,6 +17,17 @@ from hack.cluster.layout import NETWORK_PREFIX, Layout
 _GRACE_SECONDS = 5.0
 _CNI_RESULTS = Path("/var/lib/cni/results")
 _LOG_LINKS = Path("/var/log/containers")
+_DEVICE_SOCKET = Path("/var/lib/kubelet/device-plugins/kubelet.sock")
+# Removed if nothing is in them: made by the kubelet, CNI or containerd, outermost last.
+_FIXED_FOLDERS = (
+    _CNI_RESULTS,
+    _CNI_RESULTS.parent,
+    _LOG_LINKS,
+    _DEVICE_SOCKET.parent,
+    _DEVICE_SOCKET.parent.parent,
+    Path("/run/containerd/s"),
+    Path("/run/containerd"),
+)
 
 
 def sweep(layout: Layout) -> list[str]:
@@ -48,6 +59,8 @@ def _remove_outside_files(layout: Layout) -> None:
         for link in _LOG_LINKS.iterdir():
             if link.is_symlink() and link.readlink().is_relative_to(layout.run):
                 link.unlink()
-    for folder in (_CNI_RESULTS, _CNI_RESULTS.parent, _LOG_LINKS):
+    if not processes.foreign_kubelets(layout.root):
+        _DEVICE_SOCKET.unlink(missing_ok=True)
+    for folder in _FIXED_FOLDERS:
         with suppress(OSError):
-            folder.rmdir()  # only if it is empty now
+            folder.rmdir()

@@ -9,6 +9,7 @@ from hack.cluster.layout import (
     API_PORT,
     ETCD_PEER_PORT,
     ETCD_PORT,
+    NODE_CIDR,
     POD_CIDR,
     SERVICE_CIDR,
     Layout,
@@ -91,6 +92,7 @@ def controller_manager(layout: Layout) -> list[Argument]:
         "--use-service-account-credentials=true",
         f"--cluster-cidr={POD_CIDR}",
         "--allocate-node-cidrs=false",
+        f"--flex-volume-plugin-dir={layout.run}/volume-plugins",
     ]
 
 
@@ -123,6 +125,8 @@ def proxy(layout: Layout) -> list[Argument]:
         "--conntrack-max-per-core=0",
         "--conntrack-tcp-timeout-established=0",
         "--conntrack-tcp-timeout-close-wait=0",
+        # NodePorts on the nodes' addresses, not on those the machine shows to others.
+        f"--nodeport-addresses={NODE_CIDR}",
         "--iptables-localhost-nodeports=false",
         "--metrics-bind-address=127.0.0.1",
         "--healthz-bind-address=127.0.0.1",

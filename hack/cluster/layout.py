@@ -12,6 +12,7 @@ from pathlib import Path
 from hack.cluster import versions
 
 API_ADDRESS = "10.250.0.254"
+NODE_CIDR = "10.250.0.0/24"
 API_PORT = 16443
 ETCD_PORT = 12379
 ETCD_PEER_PORT = 12380

@@ -50,10 +50,12 @@ disabled_plugins = [
       runtime_type = "io.containerd.runc.v2"
       [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
         BinaryName = "{layout.binaries}/runc"
+        Root = "{root}/runc"
         SystemdCgroup = false
   [plugins."io.containerd.cri.v1.runtime".cni]
     bin_dirs = ["{cni}"]
     conf_dir = "{root}/cni/conf"
+    use_internal_loopback = true
 """
 
 
