@@ -1,0 +1,135 @@
+"""What the scheduler sees of the KV cache: leases of pages.
+
+    page_ids   [ matched ........... | filed ............ | own .............. ]
+               0                                      num_filed
+               the tree owns; we hold `end`               this lease owns
+
+    open    matched pages come from the tree, which holds them for us
+    extend  own pages are added at the end, evicting what nobody holds
+    file    own pages that are full go into the tree, at once usable by others
+    close   full pages go into the tree, the rest is free again
+
+`file` is called when the filling of a page is *planned*, see the scheduler for why that is safe.
+If the tree has such a page already (a twin, computed twice at the same time, or the last page of
+a prompt that was known whole), filing stops there and the rest stays our own until `close`. So a
+lease never keeps more pages from others than its own table has, and one request that fits the
+pool can always finish.
+"""
+
+# ruff: noqa: S101 - asserts guard our own invariants
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from radixloom_runtime.cache.pages import PageAllocator
+from radixloom_runtime.cache.radix import Match, Node, RadixTree
+
+NO_MATCH = Match(num_pages=0, num_evictable=0)
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """The pages of one running request, in the order of its tokens."""
+
+    page_ids: list[int]
+    end: Node
+    """Where in the tree the pages `[:num_filed]` end."""
+    num_filed: int
+    has_twin: bool = False
+    """The tree knows the page after `num_filed` from elsewhere; nothing more is filed."""
+
+
+class Ledger:
+    """All pages of the pool: free, known to the tree, or owned by a lease."""
+
+    def __init__(self, num_pages: int, page_tokens: int, *, prefix_cache: bool = True) -> None:
+        self.num_pages = num_pages
+        self.page_tokens = page_tokens
+        self._prefix_cache = prefix_cache
+        self._allocator = PageAllocator(num_pages)
+        self._tree = RadixTree(page_tokens)
+
+    @property
+    def num_free(self) -> int:
+        """Pages that hold nothing."""
+        return self._allocator.num_free
+
+    @property
+    def num_evictable(self) -> int:
+        """Pages that only the tree keeps."""
+        return self._tree.num_evictable
+
+    @property
+    def num_available(self) -> int:
+        """Pages that leases can be extended by."""
+        return self._allocator.num_free + self._tree.num_evictable
+
+    @property
+    def num_used(self) -> int:
+        """Pages that leases hold; shared ones count once."""
+        return self.num_pages - self.num_available
+
+    def pages_for(self, num_tokens: int) -> int:
+        """Count the pages that so many tokens fill or begin."""
+        return -(-num_tokens // self.page_tokens)
+
+    def match(self, token_ids: Sequence[int]) -> Match:
+        """Measure what `open` would find; changes nothing."""
+        return self._tree.match(token_ids, self._most_matched(token_ids))
+
+    def open(self, token_ids: Sequence[int], *, read_cache: bool = True) -> Lease:
+        """Begin a lease with the pages known to hold a start of `token_ids`, never all of it."""
+        most = self._most_matched(token_ids) if read_cache else 0
+        end, page_ids = self._tree.hold(token_ids, most)
+        return Lease(page_ids=page_ids, end=end, num_filed=len(page_ids))
+
+    def _most_matched(self, token_ids: Sequence[int]) -> int:
+        # The last token is always computed: its logits are what the next one is sampled from.
+        return (len(token_ids) - 1) // self.page_tokens
+
+    def extend(self, lease: Lease, count: int) -> list[int]:
+        """Add `count <= num_available` own pages to a lease and return them."""
+        missing = count - self._allocator.num_free
+        if missing > 0:
+            self._allocator.give_back(self._tree.evict(missing))
+        page_ids = self._allocator.take(count)
+        lease.page_ids += page_ids
+        return page_ids
+
+    def file(self, lease: Lease, token_ids: Sequence[int], num_tokens: int) -> None:
+        """Put own pages into the tree, as far as the first `num_tokens` tokens fill them."""
+        num_full = num_tokens // self.page_tokens
+        if num_full <= lease.num_filed or lease.has_twin or not self._prefix_cache:
+            return
+        size, first = self.page_tokens, lease.num_filed
+        if self._tree.knows_next(lease.end, token_ids[first * size : (first + 1) * size]):
+            lease.has_twin = True
+            return
+        tokens = token_ids[first * size : num_full * size]
+        lease.end = self._tree.extend_held(lease.end, tokens, lease.page_ids[first:num_full])
+        lease.num_filed = num_full
+
+    def close(self, lease: Lease, token_ids: Sequence[int], num_tokens: int) -> None:
+        """End a lease whose pages hold the KV of the first `num_tokens` tokens."""
+        unused = lease.page_ids[lease.num_filed :]
+        if self._prefix_cache:
+            num_full = max(num_tokens // self.page_tokens, lease.num_filed)
+            full, rest = lease.page_ids[lease.num_filed : num_full], lease.page_ids[num_full:]
+            unused = rest + self._tree.insert_below(lease.end, token_ids, lease.num_filed, full)
+        self._tree.let_go(lease.end)
+        self._allocator.give_back(unused)
+
+    def check(self, leases: Iterable[Lease]) -> None:
+        """Assert that each page is in one place, given all leases that are open."""
+        self._tree.check()
+        leases = list(leases)
+        own = [page_id for lease in leases for page_id in lease.page_ids[lease.num_filed :]]
+        in_tree = self._tree.all_pages()
+        everywhere = [*own, *in_tree, *self._allocator.free_pages()]
+        assert sorted(everywhere) == list(range(self.num_pages)), "a page is lost or in two places"
+        for lease in leases:
+            held = [page_id for node in lease.end.path() for page_id in reversed(node.page_ids)]
+            assert held[::-1] == lease.page_ids[: lease.num_filed], "a lease holds other pages"
+            assert all(node.holders for node in lease.end.path()), "a leased page is not held"
+        holders = sum(node.holders for node in self._tree.root.children.values())
+        assert holders == sum(1 for lease in leases if lease.num_filed), "a hold has leaked"

@@ -1,0 +1,57 @@
+"""From the results of one chunk to what its client is told."""
+
+from radixloom_runtime.scheduler import stopping
+from radixloom_runtime.scheduler.request import Running
+from radixloom_runtime.wire.messages import Output, TokenLogprobs
+from radixloom_runtime.wire.plan import Chunk, ChunkResult, Top
+
+
+def settle(run: Running, chunk: Chunk, result: ChunkResult) -> Output | None:
+    """Add a chunk's results to its request; return the Output they make, if any."""
+    if chunk.prompt_logprobs is not None and run.prompt_logprobs is not None:
+        run.prompt_logprobs += _prompt_logprobs(chunk, result, chunk.prompt_logprobs)
+    if chunk.samples:
+        return _settle_token(run, chunk, result)
+    if chunk.start + chunk.length < run.request.end:
+        return None
+    return _output(run, [], None, stopping.LENGTH)  # nothing but the prompt was asked for
+
+
+def _settle_token(run: Running, chunk: Chunk, result: ChunkResult) -> Output:
+    token_id = result.token_id
+    assert token_id is not None, "a sampling chunk came back without a token"  # noqa: S101 - ours
+    run.num_in_flight -= 1
+    run.token_ids.append(token_id)
+    reason = stopping.finish_reason(run.request, token_id, len(run.token_ids))
+    logprobs = None
+    if chunk.top_logprobs is not None:
+        logprobs = [_token_logprobs(token_id, result.logprob, result.top, chunk.top_logprobs)]
+    return _output(run, [token_id], logprobs, reason)
+
+
+def _output(
+    run: Running, token_ids: list[int], logprobs: list[TokenLogprobs] | None, reason: str | None
+) -> Output:
+    prompt_logprobs, run.prompt_logprobs = run.prompt_logprobs, None
+    run.has_answered = True
+    return Output(
+        request_id=run.request.submit.request_id,
+        token_ids=token_ids,
+        logprobs=logprobs,
+        prompt_logprobs=prompt_logprobs,
+        cached_tokens=run.cached_tokens,
+        finish_reason=reason,
+    )
+
+
+def _prompt_logprobs(chunk: Chunk, result: ChunkResult, count: int) -> list[TokenLogprobs]:
+    tops = result.prompt_tops or (None,) * len(chunk.next_ids)
+    rows = zip(chunk.next_ids, result.prompt_logprobs.tolist(), tops, strict=True)
+    return [_token_logprobs(token_id, logprob, top, count) for token_id, logprob, top in rows]
+
+
+def _token_logprobs(token_id: int, logprob: float, top: Top | None, count: int) -> TokenLogprobs:
+    if top is None or not count:
+        return TokenLogprobs(token_id, float(logprob), [], [])
+    ids, logprobs = top.ids[:count].tolist(), top.logprobs[:count].tolist()
+    return TokenLogprobs(token_id, float(logprob), ids, logprobs)

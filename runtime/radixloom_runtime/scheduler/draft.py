@@ -1,0 +1,91 @@
+"""A step plan in the making: what is decided so far and how much of the token budget is left."""
+
+from dataclasses import dataclass, field
+
+from radixloom_runtime.scheduler.request import Running
+from radixloom_runtime.scheduler.stopping import first_stop_position
+from radixloom_runtime.wire.plan import Chunk, PageGrant, RowStart, StepPlan
+
+
+@dataclass(slots=True)
+class Draft:
+    """Collects starts, grants and chunks; one chunk a row."""
+
+    number: int
+    prefill_budget: int
+    """Tokens left for prompt chunks; those for decodes are set aside."""
+    decode_budget: int
+    starts: list[RowStart] = field(default_factory=list[RowStart])
+    grants: list[PageGrant] = field(default_factory=list[PageGrant])
+    decodes: list[Chunk] = field(default_factory=list[Chunk])
+    decoding: list[Running] = field(default_factory=list[Running])
+    prefills: list[Chunk] = field(default_factory=list[Chunk])
+    prefilling: list[Running] = field(default_factory=list[Running])
+
+    def start(self, run: Running) -> None:
+        """Give a row to a request, with the pages that it has already."""
+        submit = run.request.submit
+        self.starts.append(
+            RowStart(
+                row=run.row,
+                sampling=submit.sampling,
+                history_ids=tuple(run.token_ids),
+                prompt_length=run.request.prompt_length,
+                stop_token_ids=tuple(submit.stop_token_ids),
+                min_position=first_stop_position(submit),
+            )
+        )
+        if run.lease.page_ids:
+            self.grants.append(PageGrant(run.row, 0, tuple(run.lease.page_ids)))
+
+    def grant(self, run: Running, page_ids: list[int]) -> None:
+        """Tell the device of pages that a lease was just extended by."""
+        first_index = len(run.lease.page_ids) - len(page_ids)
+        self.grants.append(PageGrant(run.row, first_index, tuple(page_ids)))
+
+    def decode(self, run: Running) -> None:
+        """Compute the last sampled token of a row and sample the next."""
+        self.decode_budget -= 1
+        self.decodes.append(
+            Chunk(
+                row=run.row,
+                start=run.num_planned,
+                token_ids=(),
+                samples=True,
+                top_logprobs=run.request.submit.logprobs,
+            )
+        )
+        self.decoding.append(run)
+
+    def prefill(self, run: Running, length: int) -> None:
+        """Compute the next `length` known tokens of a row; sample if they are the last."""
+        self.prefill_budget -= length
+        self.prefills.append(_prefill_chunk(run, length))
+        self.prefilling.append(run)
+
+    def finished(self) -> tuple[StepPlan, tuple[Running, ...]]:
+        """Return the plan, and whose each of its chunks is."""
+        plan = StepPlan(
+            number=self.number,
+            starts=tuple(self.starts),
+            grants=tuple(self.grants),
+            chunks=(*self.decodes, *self.prefills),
+        )
+        return plan, (*self.decoding, *self.prefilling)
+
+
+def _prefill_chunk(run: Running, length: int) -> Chunk:
+    submit, start = run.request.submit, run.num_planned
+    end = start + length
+    samples = end == run.prefill_end and end < run.request.end
+    wants_prompt = run.prompt_logprobs is not None and start + 1 < run.request.prompt_length
+    last_next = min(end + 1, run.request.prompt_length)
+    return Chunk(
+        row=run.row,
+        start=start,
+        token_ids=tuple(run.token_ids[start:end]),
+        samples=samples,
+        top_logprobs=submit.logprobs if samples else None,
+        prompt_logprobs=submit.prompt_logprobs if wants_prompt else None,
+        next_ids=tuple(run.token_ids[start + 1 : last_next]) if wants_prompt else (),
+    )

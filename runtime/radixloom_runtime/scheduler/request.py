@@ -1,0 +1,106 @@
+"""A request in its three stages; what each stage owns, its type says.
+
+Submit ──► Request ──► Waiting ──► Running ──► (finished)
+                          ▲           │
+                          └───────────┘ preempted: keeps its output, loses pages and row
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from radixloom_runtime.cache.ledger import Lease
+from radixloom_runtime.wire.messages import Submit, TokenLogprobs
+
+Rank = tuple[int, int]
+"""(priority, arrival): lower is served first, and preempted last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client asked for; never changes."""
+
+    submit: Submit
+    arrival: int
+    end: int
+    """Length, prompt included, at which the answer is cut."""
+    stop_ids: frozenset[int]
+
+    @property
+    def rank(self) -> Rank:
+        """Place among all requests; no two are equal."""
+        return self.submit.priority, self.arrival
+
+    @property
+    def prompt_length(self) -> int:
+        """Tokens of the prompt."""
+        return len(self.submit.prompt_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Owns nothing. `token_ids` is the prompt, after preemption also the output so far."""
+
+    request: Request
+    token_ids: tuple[int, ...]
+    cached_tokens: int | None = None
+    """What the client was told at first admission; None before it."""
+    has_answered: bool = False
+    """The first Output is out, and the prompt's logprobs with it."""
+
+    @property
+    def wants_prompt_logprobs(self) -> bool:
+        """Whether every prompt token must be computed for its logprob."""
+        return self.request.submit.prompt_logprobs is not None and not self.has_answered
+
+
+class Phase(Enum):
+    """What the next chunk of a running request is."""
+
+    PREFILL = auto()
+    """A part of its known tokens."""
+    DECODE = auto()
+    """Its last sampled token, which the device may be the only one to know."""
+    ENDING = auto()
+    """Nothing: the steps in flight bring it to its end."""
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """Owns a batch row and a lease of pages.
+
+        token_ids    [ known ..................... ]( sampled in flight )
+        planned      [ ................. num_planned )
+                      KV computed or being computed
+
+    `num_planned <= len(token_ids) + num_in_flight`.
+    """
+
+    request: Request
+    row: int
+    lease: Lease
+    token_ids: list[int]
+    num_planned: int
+    prefill_end: int
+    """Tokens known at admission; from there on the device feeds itself."""
+    cached_tokens: int
+    has_answered: bool
+    num_in_flight: int = 0
+    """Tokens being sampled by steps that are not committed."""
+    is_live: bool = True
+    """False once finished, aborted or preempted: results still in flight are dropped."""
+    prompt_logprobs: list[TokenLogprobs | None] | None = field(default=None)
+    """Collected over chunks, sent with the first Output; None if not wanted."""
+
+    @property
+    def phase(self) -> Phase:
+        """What is to be planned next."""
+        if self.num_planned < self.prefill_end:
+            return Phase.PREFILL
+        if len(self.token_ids) + self.num_in_flight < self.request.end:
+            return Phase.DECODE
+        return Phase.ENDING
+
+    @property
+    def num_reusable(self) -> int:
+        """Tokens, from the first, that are known and whose KV is in the pages."""
+        return min(self.num_planned, len(self.token_ids))

@@ -1,0 +1,145 @@
+"""Serves requests with a scheduler and the toy runner as the engine does, but step by step.
+
+Overlap is the engine's: plan n+1 is made and started before plan n is finished and committed.
+After every call the scheduler's and the cache's invariants are checked.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from support.toy_runner import ToyHandle, ToyRunner
+
+from radixloom_runtime.scheduler.scheduler import Scheduler
+from radixloom_runtime.wire.messages import Output, Rejected, Sampling, Submit
+from radixloom_runtime.wire.plan import Limits, StepPlan
+
+STEP_LIMIT = 5000
+"""Far more steps than any test needs; reaching it means that nothing moves on."""
+
+LIMITS = Limits(num_pages=64, page_tokens=4, max_rows=8, step_tokens=16, max_model_len=128)
+
+
+def request(
+    request_id: str, prompt_ids: Iterable[int], *, max_tokens: int = 4, seed: int = 0, **more
+) -> Submit:
+    """A greedy request for the toy."""
+    sampling = Sampling(temperature=0.0, seed=seed)
+    return Submit(
+        request_id=request_id,
+        prompt_ids=list(prompt_ids),
+        max_tokens=max_tokens,
+        sampling=sampling,
+        **more,
+    )
+
+
+@dataclass
+class Answer:
+    """All that a client was told about one request."""
+
+    outputs: list[Output] = field(default_factory=list)
+    rejected: Rejected | None = None
+
+    @property
+    def token_ids(self) -> list[int]:
+        return [token_id for output in self.outputs for token_id in output.token_ids]
+
+    @property
+    def finish_reason(self) -> str | None:
+        return self.outputs[-1].finish_reason if self.outputs else None
+
+    @property
+    def cached_tokens(self) -> int:
+        counts = {output.cached_tokens for output in self.outputs}
+        assert len(counts) == 1, "cached_tokens is the same in every Output"
+        return counts.pop()
+
+
+class Service:
+    """A scheduler, a toy runner, and what was answered so far."""
+
+    def __init__(
+        self,
+        limits: Limits = LIMITS,
+        *,
+        max_queued_requests: int = 1000,
+        prefix_cache: bool = True,
+        overlap: bool = True,
+    ) -> None:
+        self.scheduler = Scheduler(
+            limits, max_queued_requests=max_queued_requests, prefix_cache=prefix_cache
+        )
+        self.runner = ToyRunner(limits)
+        self.answers: dict[str, Answer] = {}
+        self.plans: list[StepPlan] = []
+        self._overlap = overlap
+        self._in_flight: tuple[StepPlan, ToyHandle] | None = None
+
+    def submit(self, *requests: Submit) -> None:
+        for each in requests:
+            self.answers[each.request_id] = Answer()
+            rejected = self.scheduler.submit(each)
+            self.answers[each.request_id].rejected = rejected
+            self.scheduler.check()
+
+    def abort(self, request_id: str) -> None:
+        self.scheduler.abort(request_id)
+        self.scheduler.check()
+
+    def step(self) -> bool:
+        """One turn of the engine; returns whether anything was planned or committed."""
+        started = self._start()
+        before, self._in_flight = self._in_flight, started
+        if before is not None:
+            self._commit(*before)
+        if not self._overlap and started is not None:
+            self._in_flight = None
+            self._commit(*started)
+        return started is not None or before is not None
+
+    def run(self) -> dict[str, Answer]:
+        """Step until there is nothing left to do."""
+        for _ in range(STEP_LIMIT):
+            if not self.step():
+                self.check_idle()
+                return self.answers
+        raise AssertionError(f"not done after {STEP_LIMIT} steps")
+
+    def serve(self, *requests: Submit) -> dict[str, Answer]:
+        """Submit at once and run to the end."""
+        self.submit(*requests)
+        return self.run()
+
+    def check_idle(self) -> None:
+        """Nothing is left behind: no request, no row, no page that somebody holds."""
+        ledger = self.scheduler.ledger
+        assert self.scheduler.is_idle
+        assert self.scheduler.num_running == self.scheduler.num_waiting == 0
+        assert ledger.num_available == ledger.num_pages
+        ledger.check([])
+
+    def _start(self) -> tuple[StepPlan, ToyHandle] | None:
+        plan = self.scheduler.plan()
+        self.scheduler.check()
+        if plan is None:
+            return None
+        self.plans.append(plan)
+        return plan, self.runner.start(plan)
+
+    def _commit(self, plan: StepPlan, handle: ToyHandle) -> None:
+        for output in self.scheduler.commit(plan, self.runner.finish(handle)):
+            answer = self.answers[output.request_id]
+            assert answer.finish_reason is None, "nothing follows the finish reason"
+            answer.outputs.append(output)
+        self.scheduler.check()
+
+
+def serve_alone(submit: Submit, limits: Limits) -> Answer:
+    """Serve one request with nothing else around, without overlap and without cache."""
+    service = Service(limits, prefix_cache=False, overlap=False)
+    return service.serve(submit)[submit.request_id]
+
+
+def as_text(answers: Mapping[str, Answer]) -> dict[str, tuple[list[int], str | None]]:
+    """Tokens and finish reason of every request, for comparisons."""
+    return {name: (answer.token_ids, answer.finish_reason) for name, answer in answers.items()}

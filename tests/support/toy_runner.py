@@ -1,0 +1,201 @@
+"""A runner whose answers can be worked out by hand, and which really reads KV through page tables.
+
+The "KV" of a token is the pair (token, position), kept in the slot that the row's page table
+names. To sample, a row gathers the pairs of positions 0 ... p through its page table; a wrong
+page, a page reused too early or a token that was never computed is found there and then. The next
+token follows from the gathered tokens alone:
+
+    next = (seed + sum of (position + 1) * (token + 1)) % VOCAB_SIZE
+
+As on a device, a plan is a delta to what rows keep (page table, last token), all tokens of a step
+are stored before any is read, and results are given out later than the step was started.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from radixloom_runtime.wire.messages import Sampling, Submit
+from radixloom_runtime.wire.plan import (
+    Chunk,
+    ChunkResult,
+    Limits,
+    PageGrant,
+    RowStart,
+    StepPlan,
+    StepResult,
+    Top,
+)
+
+VOCAB_SIZE = 53
+
+
+def next_token(seed: int, tokens: list[int], forbidden: frozenset[int] = frozenset()) -> int:
+    """The token after `tokens`; the one above it, as often as it is forbidden."""
+    total = seed + sum((position + 1) * (token + 1) for position, token in enumerate(tokens))
+    token_id = total % VOCAB_SIZE
+    while token_id in forbidden:
+        token_id = (token_id + 1) % VOCAB_SIZE
+    return token_id
+
+
+def logprob_of(tokens: list[int], token_id: int) -> float:
+    """The logprob that the toy gives to `token_id` after `tokens`; exact in float32."""
+    return -((sum(tokens) + len(tokens) + token_id) % 64) / 8
+
+
+def top_of(tokens: list[int], count: int) -> Top:
+    """The `count` most likely tokens after `tokens`."""
+    ranked = sorted(
+        range(VOCAB_SIZE), key=lambda token_id: (-logprob_of(tokens, token_id), token_id)
+    )
+    ids = ranked[:count]
+    logprobs = [logprob_of(tokens, token_id) for token_id in ids]
+    return Top(np.array(ids, np.int32), np.array(logprobs, np.float32))
+
+
+def expected_tokens(submit: Submit, limits: Limits) -> tuple[list[int], str]:
+    """What a request gets when nothing else exists: its output tokens and its finish reason."""
+    tokens = list(submit.prompt_ids)
+    end = min(len(tokens) + submit.max_tokens, limits.max_model_len)
+    while len(tokens) < end:
+        count = len(tokens) - len(submit.prompt_ids)
+        forbidden = frozenset(submit.stop_token_ids) if count < submit.min_tokens else frozenset()
+        tokens.append(next_token(submit.sampling.seed, tokens, forbidden))
+        if tokens[-1] in submit.stop_token_ids:
+            return tokens[len(submit.prompt_ids) :], "stop"
+    return tokens[len(submit.prompt_ids) :], "length"
+
+
+@dataclass(frozen=True)
+class ToyHandle:
+    """A started step."""
+
+    number: int
+    result: StepResult
+
+
+@dataclass
+class _Row:
+    """What the device keeps for a batch row."""
+
+    sampling: Sampling
+    history: list[int]
+    """The tokens that the row's pages must be found to hold."""
+    prompt_length: int
+    stop_token_ids: frozenset[int]
+    min_position: int
+    page_table: list[int] = field(default_factory=list)
+    has_sampled: bool = False
+
+
+class ToyRunner:
+    """A `wire.plan.Runner`; asserts that plans keep the contract."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.num_computed_tokens = 0
+        self._slots: dict[tuple[int, int], tuple[int, int]] = {}
+        self._rows: dict[int, _Row] = {}
+        self._next_number = 0
+        self._started: deque[ToyHandle] = deque()
+
+    # --- the Runner protocol
+
+    def start(self, plan: StepPlan) -> ToyHandle:
+        assert plan.number == self._next_number, "plans come in order, without gaps"
+        assert len(self._started) < 2, "at most one step behind the one that runs"
+        assert 0 < plan.num_tokens <= self.limits.step_tokens
+        self._next_number += 1
+        for start in plan.starts:
+            self._start_row(start)
+        for grant in plan.grants:
+            self._grant(grant)
+        self._check_chunks(plan.chunks)
+        fed = [self._store(chunk) for chunk in plan.chunks]
+        results = tuple(map(self._attend, plan.chunks, fed))
+        handle = ToyHandle(plan.number, StepResult(plan.number, results))
+        self._started.append(handle)
+        return handle
+
+    def finish(self, handle: ToyHandle) -> StepResult:
+        assert self._started.popleft() is handle, "steps finish in the order they started"
+        return handle.result
+
+    # --- what a device does
+
+    def _start_row(self, start: RowStart) -> None:
+        assert 0 <= start.row < self.limits.max_rows
+        self._rows[start.row] = _Row(
+            sampling=start.sampling,
+            history=list(start.history_ids),
+            prompt_length=start.prompt_length,
+            stop_token_ids=frozenset(start.stop_token_ids),
+            min_position=start.min_position,
+        )
+
+    def _grant(self, grant: PageGrant) -> None:
+        table = self._rows[grant.row].page_table
+        assert grant.first_index == len(table), "a page table grows at its end"
+        assert all(0 <= page_id < self.limits.num_pages for page_id in grant.page_ids)
+        table += grant.page_ids
+
+    def _check_chunks(self, chunks: tuple[Chunk, ...]) -> None:
+        rows = [chunk.row for chunk in chunks]
+        assert len(rows) == len(set(rows)), "a row has at most one chunk a step"
+        is_prompt = [bool(chunk.token_ids) for chunk in chunks]
+        assert is_prompt == sorted(is_prompt), "decodes come first"
+
+    def _slot(self, row: _Row, position: int) -> tuple[int, int]:
+        page_index, offset = divmod(position, self.limits.page_tokens)
+        assert page_index < len(row.page_table), f"no page was granted for position {position}"
+        return row.page_table[page_index], offset
+
+    def _store(self, chunk: Chunk) -> int:
+        """Write a chunk's tokens into its pages; return the position after them."""
+        row = self._rows[chunk.row]
+        assert chunk.token_ids or row.has_sampled, "nothing was sampled that could be fed"
+        token_ids = chunk.token_ids or (row.history[-1],)
+        end = chunk.start + len(token_ids)
+        assert list(token_ids) == row.history[chunk.start : end], "these are not the row's tokens"
+        assert end <= self.limits.max_model_len
+        assert chunk.samples <= (end == len(row.history)), "only after the newest token"
+        for position, token_id in enumerate(token_ids, chunk.start):
+            self._slots[self._slot(row, position)] = (token_id, position)
+        self.num_computed_tokens += len(token_ids)
+        return end
+
+    def _attend(self, chunk: Chunk, end: int) -> ChunkResult:
+        row = self._rows[chunk.row]
+        found = [self._slots[self._slot(row, position)] for position in range(end)]
+        expected = [(token_id, position) for position, token_id in enumerate(row.history[:end])]
+        assert found == expected, f"row {chunk.row} reads KV that is not its own"
+        tokens = [token_id for token_id, _ in found]
+        prompt_logprobs, prompt_tops = self._judge_prompt(chunk, tokens)
+        if not chunk.samples:
+            return ChunkResult(None, prompt_logprobs=prompt_logprobs, prompt_tops=prompt_tops)
+        forbidden = row.stop_token_ids if end < row.min_position else frozenset[int]()
+        token_id = next_token(row.sampling.seed, tokens, forbidden)
+        row.history.append(token_id)
+        row.has_sampled = True
+        top = None if chunk.top_logprobs is None else top_of(tokens, chunk.top_logprobs)
+        logprob = 0.0 if chunk.top_logprobs is None else logprob_of(tokens, token_id)
+        return ChunkResult(token_id, logprob, top, prompt_logprobs, prompt_tops)
+
+    def _judge_prompt(self, chunk: Chunk, tokens: list[int]) -> tuple[np.ndarray, tuple[Top, ...]]:
+        if chunk.prompt_logprobs is None:
+            assert not chunk.next_ids
+            return np.zeros(0, np.float32), ()
+        row = self._rows[chunk.row]
+        first = chunk.start + 1
+        assert list(chunk.next_ids) == row.history[first : first + len(chunk.next_ids)]
+        reach = min(chunk.start + chunk.length, row.prompt_length - 1) - chunk.start
+        assert len(chunk.next_ids) == reach, "a next token for each of the prompt's but its last"
+        ends = range(first, first + len(chunk.next_ids))
+        logprobs = [
+            logprob_of(tokens[:end], token_id)
+            for end, token_id in zip(ends, chunk.next_ids, strict=True)
+        ]
+        tops = tuple(top_of(tokens[:end], chunk.prompt_logprobs) for end in ends)
+        return np.array(logprobs, np.float32), tops

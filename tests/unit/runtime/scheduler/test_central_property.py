@@ -1,0 +1,109 @@
+"""However requests are batched, chunked, cached, evicted, preempted or aborted: the same tokens."""
+
+from dataclasses import dataclass
+
+import hypothesis.strategies as st
+from hypothesis import given, settings
+from support.serving import Service, serve_alone
+from support.toy_runner import VOCAB_SIZE, expected_tokens
+
+from radixloom_runtime.wire.messages import Sampling, Submit
+from radixloom_runtime.wire.plan import Limits
+
+# A few stems, cut anywhere and continued with a few tokens: prompts that share prefixes, some
+# inside a page, some whole.
+STEMS = [[(7 * stem + 3 * index) % 5 for index in range(40)] for stem in range(3)]
+
+
+@st.composite
+def prompts(draw) -> list[int]:
+    stem = draw(st.sampled_from(STEMS))
+    shared = stem[: draw(st.integers(0, len(stem)))]
+    return shared + draw(st.lists(st.integers(0, 2), min_size=not shared, max_size=6))
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A request, the step at which it comes, and the one at which its client goes away."""
+
+    submit: Submit
+    arrives: int
+    leaves: int | None
+
+
+@st.composite
+def visits(draw, index: int) -> Visit:
+    arrives = draw(st.integers(0, 12))
+    wants_prompt_logprobs = draw(st.integers(0, 5)) == 0
+    submit = Submit(
+        request_id=f"r{index}",
+        prompt_ids=draw(prompts()),
+        max_tokens=draw(st.integers(0 if wants_prompt_logprobs else 1, 24)),
+        sampling=Sampling(seed=draw(st.integers(0, 3))),
+        stop_token_ids=draw(st.lists(st.integers(0, VOCAB_SIZE - 1), max_size=4)),
+        min_tokens=draw(st.integers(0, 4)),
+        logprobs=draw(st.sampled_from([None, None, 0, 2])),
+        prompt_logprobs=draw(st.integers(0, 2)) if wants_prompt_logprobs else None,
+        priority=draw(st.sampled_from([0, 0, 0, 1, -1])),
+    )
+    leaves = draw(st.none() | st.none() | st.integers(arrives, arrives + 25))
+    return Visit(submit, arrives, leaves)
+
+
+@st.composite
+def days(draw) -> list[Visit]:
+    return [draw(visits(index)) for index in range(draw(st.integers(1, 8)))]
+
+
+@st.composite
+def limits(draw) -> Limits:
+    page_tokens = draw(st.sampled_from([1, 2, 4, 8]))
+    pages_of_the_longest = -(-72 // page_tokens)
+    return Limits(
+        num_pages=pages_of_the_longest + draw(st.integers(0, pages_of_the_longest)),
+        page_tokens=page_tokens,
+        max_rows=draw(st.integers(1, 6)),
+        step_tokens=draw(st.sampled_from([1, 3, 4, 16, 64])),
+        max_model_len=draw(st.sampled_from([48, 72])),
+    )
+
+
+def live_through(service: Service, day: list[Visit]) -> None:
+    """Let clients come and go at their steps, and run until all is done."""
+    for step in range(1 + max(max(visit.arrives, visit.leaves or 0) for visit in day)):
+        service.submit(*(visit.submit for visit in day if visit.arrives == step))
+        for visit in day:
+            if visit.leaves == step:
+                service.abort(visit.submit.request_id)
+        service.step()
+    service.run()
+
+
+@given(day=days(), limits=limits(), overlap=st.booleans(), prefix_cache=st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_scheduling_never_changes_the_answer(day, limits, overlap, prefix_cache):
+    service = Service(limits, overlap=overlap, prefix_cache=prefix_cache)
+    live_through(service, day)
+    for visit in day:
+        answer = service.answers[visit.submit.request_id]
+        token_ids, reason = expected_tokens(visit.submit, limits)
+        if answer.finish_reason is None:
+            assert visit.leaves is not None or answer.rejected is not None
+            assert answer.token_ids == token_ids[: len(answer.token_ids)]
+        else:
+            assert (answer.token_ids, answer.finish_reason) == (token_ids, reason)
+
+
+@given(day=days(), limits=limits())
+@settings(max_examples=50, deadline=None)
+def test_every_output_served_together_equals_the_one_served_alone(day, limits):
+    service = Service(limits)
+    live_through(service, day)
+    for visit in day:
+        together = service.answers[visit.submit.request_id]
+        alone = serve_alone(visit.submit, limits)
+        for ours, theirs in zip(together.outputs, alone.outputs, strict=False):
+            assert ours.token_ids == theirs.token_ids
+            assert ours.logprobs == theirs.logprobs
+            assert ours.prompt_logprobs == theirs.prompt_logprobs
+            assert ours.finish_reason == theirs.finish_reason
