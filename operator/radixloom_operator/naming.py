@@ -1,13 +1,13 @@
 """Names and labels: which object belongs to which service, worked out, never looked up.
 
-    LLMService chat
-    ├── StatefulSet chat-s0, chat-s1      one per slice (replica)
-    │   └── Pod chat-s0-0, chat-s0-1      one per host; host 0 leads
-    ├── Service chat                      clients, leaders only
-    ├── Service chat-hosts                headless: a DNS name for every host
-    ├── PodDisruptionBudget chat
-    ├── ServiceAccount chat
-    └── Secret chat-wire                  multi-host slices only
+LLMService chat
+├── StatefulSet chat-s0, chat-s1      one per slice (replica)
+│   └── Pod chat-s0-0, chat-s0-1      one per host; host 0 leads
+├── Service chat                      clients, leaders only
+├── Service chat-hosts                headless: a DNS name for every host
+├── PodDisruptionBudget chat
+├── ServiceAccount chat
+└── Secret chat-wire                  multi-host slices only
 """
 
 GROUP = "serving.radixloom.dev"

@@ -141,7 +141,7 @@ def tpu_slice(generation: Generation, topology: str, chips_per_host: int | None 
 def topologies(generation: Generation, *, longest_side: int = 16) -> tuple[str, ...]:
     """List the topologies of a generation, tori up to `longest_side`, smallest first."""
     accelerator = ACCELERATORS[generation]
-    if accelerator.dimensions == 2:  # noqa: PLR2004 - a grid
+    if accelerator.dimensions == 2:
         return GRID_TOPOLOGIES
     sides = range(4, longest_side + 1, 4)
     cubes = [(x, y, z) for x in sides for y in sides for z in sides if x <= y <= z]
@@ -156,7 +156,7 @@ def _sides(topology: str) -> tuple[int, int, int]:
 
 
 def _check_topology(generation: Generation, accelerator: Accelerator, topology: str) -> None:
-    if accelerator.dimensions == 2:  # noqa: PLR2004 - a grid
+    if accelerator.dimensions == 2:
         if topology not in GRID_TOPOLOGIES:
             raise TopologyError(
                 f"{generation} has no topology {topology!r}; take one of"

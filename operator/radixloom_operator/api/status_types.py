@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from radixloom_operator.api.types import ApiModel
+from radixloom_operator.api.model import ApiModel
 
 
 class ConditionType(StrEnum):
@@ -82,21 +82,21 @@ class LLMServiceStatus(ApiModel):
     """What the operator last saw and did."""
 
     observed_generation: int = Field(
-        0,
+        default=0,
         description="metadata.generation of the spec that this status is about.",
         json_schema_extra={"format": "int64"},
     )
-    replicas: int = Field(0, description="Slices that exist.")
-    ready_replicas: int = Field(0, description="Slices that serve.")
-    updated_replicas: int = Field(0, description="Slices of the newest revision.")
-    selector: str = Field("", description="Selects one pod per slice; read by autoscalers.")
-    model_name: str = Field("", description="Name that clients give as `model`.")
-    url: str = Field("", description="Base URL of the OpenAI API inside the cluster.")
-    current_revision: str = Field("", description="Revision that most slices run.")
-    update_revision: str = Field("", description="Revision that the spec asks for.")
-    slice: SliceInfo | None = Field(None, description="One replica's hardware.")
+    replicas: int = Field(default=0, description="Slices that exist.")
+    ready_replicas: int = Field(default=0, description="Slices that serve.")
+    updated_replicas: int = Field(default=0, description="Slices of the newest revision.")
+    selector: str = Field(default="", description="Selects one pod per slice; read by autoscalers.")
+    model_name: str = Field(default="", description="Name that clients give as `model`.")
+    url: str = Field(default="", description="Base URL of the OpenAI API inside the cluster.")
+    current_revision: str = Field(default="", description="Revision that most slices run.")
+    update_revision: str = Field(default="", description="Revision that the spec asks for.")
+    slice: SliceInfo | None = Field(default=None, description="One replica's hardware.")
     slices: tuple[SliceStatus, ...] = Field(
-        (),
+        default=(),
         max_length=2000,
         description="Every slice.",
         json_schema_extra={
@@ -105,7 +105,7 @@ class LLMServiceStatus(ApiModel):
         },
     )
     conditions: tuple[Condition, ...] = Field(
-        (),
+        default=(),
         max_length=16,
         description="The answers to four questions: see each type.",
         json_schema_extra={
