@@ -15,6 +15,8 @@ from hack.cluster.console import say
 from hack.cluster.errors import ClusterError
 from hack.cluster.layout import MAX_NODES, Layout, shared_folder
 
+_NODES_HELP = f"default: as many as run, else {local.DEFAULT_NODES}"
+
 Command = Callable[[Layout, argparse.Namespace], None]
 
 
@@ -59,7 +61,7 @@ def up(layout: Layout, options: argparse.Namespace) -> None:
         if provider == "local":
             local.up(layout, options.nodes)
         else:
-            kind.up(layout, options.nodes, shared_folder())
+            kind.up(layout, options.nodes or local.DEFAULT_NODES, shared_folder())
     print(layout.kubeconfig)
 
 
@@ -83,7 +85,7 @@ def status(layout: Layout, options: argparse.Namespace) -> None:
     del options
     provider = current_provider(layout)
     if not provider:
-        raise ClusterError("down")
+        raise ClusterError("no cluster is up")
     healthy = True
     for name, process in processes.recorded(layout.processes).items():
         running = processes.is_running(process)
@@ -166,7 +168,7 @@ def parser() -> argparse.ArgumentParser:
         added.add_argument("--provider", choices=("auto", "kind", "local"), default="auto")
         if command is up:
             numbers = range(1, MAX_NODES + 1)
-            added.add_argument("--nodes", type=int, default=2, choices=numbers, metavar="N")
+            added.add_argument("--nodes", type=int, choices=numbers, metavar="N", help=_NODES_HELP)
     add("load", load).add_argument("archives", nargs="+", metavar="IMAGE_TAR")
     log_parser = add("logs", logs)
     log_parser.add_argument("component")

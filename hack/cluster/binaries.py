@@ -6,7 +6,6 @@
 An interrupted download or build therefore never looks complete.
 """
 
-import os
 import re
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -81,7 +80,7 @@ def _build_kubernetes(layout: Layout, go: sources.GoToolchain) -> None:
     folder = layout.staging / "kubernetes"
     kubernetes_build.build(folder, go)
     for program in versions.KUBERNETES_PROGRAMS:
-        os.replace(folder / program, layout.binaries / program)
+        (folder / program).replace(layout.binaries / program)
     say(f"built Kubernetes {versions.KUBERNETES}")
 
 
@@ -100,7 +99,7 @@ def _fetch_part(layout: Layout, part: versions.Part, go: sources.GoToolchain) ->
         for program in set(part.programs.values()):
             target = layout.binaries / program
             target.parent.mkdir(exist_ok=True)
-            os.replace(collected / program, target)
+            (collected / program).replace(target)
         return
     raise ClusterError(f"{part.name} could not be fetched\n" + "\n".join(failures))
 
@@ -113,7 +112,7 @@ def _collect(part: versions.Part, folder: Path) -> Path:
         if found:
             target = collected / program
             target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(found[0], target)
+            found[0].replace(target)
             target.chmod(0o755)
     missing = [name for name in part.programs.values() if not (collected / name).exists()]
     if missing:

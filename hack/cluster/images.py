@@ -8,7 +8,6 @@ digest of its config, whatever the layers' compression.
 import hashlib
 import io
 import json
-import os
 import platform
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -71,7 +70,7 @@ def pack(
         archive.add(layer, layer_name)
         _add(archive, "manifest.json", json.dumps(manifest).encode())
     layer.unlink()
-    os.replace(partial, target)
+    partial.replace(target)
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:

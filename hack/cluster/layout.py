@@ -105,8 +105,11 @@ class Layout:
 
     @classmethod
     def default(cls) -> "Layout":
-        """Return the layout under the user's cache folder."""
-        return cls(shared_folder().absolute() / "cluster")
+        """Return the layout under the user's cache folder.
+
+        Resolved, because the kernel names programs and mounts by their real paths.
+        """
+        return cls((shared_folder() / "cluster").resolve())
 
     @property
     def binaries(self) -> Path:

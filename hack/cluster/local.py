@@ -30,11 +30,12 @@ from hack.cluster.shell import Argument
 
 _COREDNS = Path(__file__).with_name("coredns.yaml")
 _RESOLV_CONFS = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
+DEFAULT_NODES = 2
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def up(layout: Layout, num_nodes: int) -> None:
-    """Bring the cluster to Ready, or say that it is.
+def up(layout: Layout, num_nodes: int | None) -> None:
+    """Bring the cluster to Ready, or say that it is; `num_nodes` None takes what runs.
 
     Raises:
         ClusterError: a component ends or does not become ready.
@@ -49,7 +50,7 @@ def up(layout: Layout, num_nodes: int) -> None:
     leftovers = cleanup.sweep(layout)
     if leftovers:
         raise ClusterError(f"left by an earlier cluster: {', '.join(leftovers)}")
-    _start(layout, layout.nodes(num_nodes))
+    _start(layout, layout.nodes(num_nodes or DEFAULT_NODES))
 
 
 def down(layout: Layout) -> None:
@@ -75,10 +76,10 @@ def running_nodes(layout: Layout) -> int:
     return int(json.loads(layout.state.read_text())["nodes"])
 
 
-def _confirm(layout: Layout, num_nodes: int) -> None:
+def _confirm(layout: Layout, num_nodes: int | None) -> None:
     """Check the health of a cluster whose processes all run."""
     present = running_nodes(layout)
-    if present != num_nodes:
+    if num_nodes not in {None, present}:
         raise ClusterError(f"the cluster runs with {present} nodes, not {num_nodes}; `down` first")
     _wait_ready(layout, layout.nodes(present))
     say(f"already up: {present} nodes Ready")

@@ -114,12 +114,24 @@ def _is_ours(program: Path, command: str, binaries_root: Path, run: Path) -> boo
 
 
 def foreign_kubelets(binaries_root: Path) -> list[Identity]:
-    """Find kubelets and k3s servers that are not ours: two sets of KUBE-* rules clash."""
-    return _matching(
+    """Find kubelets and k3s servers that are not ours: two sets of KUBE-* rules clash.
+
+    Those of kind have a network, and so rules, of their own.
+    """
+    found = _matching(
         lambda program, _: (
             program.name in {"kubelet", "k3s"} and not program.is_relative_to(binaries_root)
         )
     )
+    here = _network(os.getpid())
+    return [process for process in found if _network(process.pid) == here]
+
+
+def _network(pid: int) -> Path | None:
+    try:
+        return Path(f"/proc/{pid}/ns/net").readlink()
+    except OSError:
+        return None
 
 
 def _matching(wanted: Callable[[Path, str], bool]) -> list[Identity]:
@@ -128,7 +140,7 @@ def _matching(wanted: Callable[[Path, str], bool]) -> list[Identity]:
         if not entry.name.isdigit():
             continue
         try:
-            program = Path(os.readlink(entry / "exe"))
+            program = (entry / "exe").readlink()
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except (OSError, UnicodeDecodeError):
             continue

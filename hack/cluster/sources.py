@@ -4,7 +4,6 @@ Each `fetch_*` leaves files somewhere under the folder it is given; what is a pr
 what it is called here, `binaries` decides. Nothing is installed into the machine.
 """
 
-import os
 import shutil
 import sys
 import tarfile
@@ -99,10 +98,10 @@ def _index_targets() -> str:
 
 
 def _suite_line(targets: str, suite: str) -> str:
-    """Write the sources.list line of `suite` from apt's list of its index targets.
+    r"""Write the sources.list line of `suite` from apt's list of its index targets.
 
-    >>> _suite_line("http://mirror/debian/ main /usr/share/keyrings/k.gpg\\n", "sid")
-    'deb [signed-by=/usr/share/keyrings/k.gpg] http://mirror/debian/ sid main\\n'
+    >>> _suite_line("http://mirror/debian/ main /usr/share/keyrings/k.gpg\n", "sid")
+    'deb [signed-by=/usr/share/keyrings/k.gpg] http://mirror/debian/ sid main\n'
     """
     for line in targets.splitlines():
         uri, component, *signed_by = line.split()
@@ -186,7 +185,7 @@ class GoToolchain:
                     tool.chmod(0o755)  # zip files carry no mode
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder.mkdir(parents=True)
-            os.rename(root, self._folder / "go")
+            root.rename(self._folder / "go")
             shutil.rmtree(partial)
         return program
 
