@@ -56,7 +56,8 @@ def up(layout: Layout, options: argparse.Namespace) -> None:
         if running and running != provider:
             raise ClusterError(f"a cluster of provider {running} is up; `down` first")
         if provider == "local":
-            check.require(layout)
+            check.require(layout, check.TO_START)
+            check.install_missing()
         binaries.ensure(layout, provider)
         if provider == "local":
             local.up(layout, options.nodes)
@@ -131,7 +132,8 @@ def fetch_binaries(layout: Layout, options: argparse.Namespace) -> None:
     with exclusive(layout):
         provider = chosen_provider(layout, options.provider)
         if provider == "local":
-            check.require(layout)
+            check.require(layout, check.TO_FETCH)
+            check.install_missing()
         binaries.ensure(layout, provider)
     print(layout.binaries)
 
@@ -139,10 +141,7 @@ def fetch_binaries(layout: Layout, options: argparse.Namespace) -> None:
 def check_machine(layout: Layout, options: argparse.Namespace) -> None:
     """Say what this machine lacks."""
     del options
-    found = check.problems(layout)
-    if found:
-        text = "\n".join(problem.message for problem in found)
-        raise ClusterError(text, exit_code=2 if any(p.is_fatal for p in found) else 1)
+    check.require(layout, check.TO_START)
     packages = check.missing_packages()
     print(f"`up` will install: {', '.join(packages)}" if packages else "nothing is missing")
 

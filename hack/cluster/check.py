@@ -122,13 +122,14 @@ def _is_free(port: int) -> bool:
     return True
 
 
-RULES: tuple[Rule, ...] = (linux, root, apt, short_path, disk, alone, ports)
+TO_FETCH: tuple[Rule, ...] = (linux, apt, disk)
+TO_START: tuple[Rule, ...] = (linux, root, apt, short_path, disk, alone, ports)
 
 
-def problems(layout: Layout) -> list[Problem]:
+def problems(layout: Layout, rules: tuple[Rule, ...]) -> list[Problem]:
     """List everything wrong with this machine; after a fatal one the rest means nothing."""
     found: list[Problem] = []
-    for rule in RULES:
+    for rule in rules:
         problem = rule(layout)
         if problem:
             found.append(problem)
@@ -146,20 +147,31 @@ def missing_packages() -> list[str]:
     ]
 
 
-def require(layout: Layout) -> None:
-    """Stop with everything that is wrong, else install what apt has.
+def require(layout: Layout, rules: tuple[Rule, ...]) -> None:
+    """Stop with everything that is wrong.
 
     Raises:
         ClusterError: with exit code 2 where this machine cannot run a local cluster.
     """
-    found = problems(layout)
+    found = problems(layout, rules)
     if found:
         fatal = any(problem.is_fatal for problem in found)
         text = "\n".join(problem.message for problem in found)
         raise ClusterError(text, exit_code=2 if fatal else 1)
+
+
+def install_missing() -> None:
+    """Install what apt has for the programs that are missing.
+
+    Raises:
+        ClusterError: apt-get fails, or only root could run it.
+    """
     packages = missing_packages()
-    if packages:
-        install(packages)
+    if not packages:
+        return
+    if os.geteuid() != 0:
+        raise ClusterError(f"missing; ask root for: apt-get install {' '.join(packages)}")
+    install(packages)
 
 
 def install(packages: list[str]) -> None:

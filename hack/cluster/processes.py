@@ -7,7 +7,6 @@ keeps the kernel's start time of the process and the boot it belongs to.
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -75,17 +74,21 @@ def start(
     env: Mapping[str, str],
 ) -> None:
     """Start a daemon in a session of its own and write down who it is."""
+    words = [str(part) for part in argv]
     with (logs / f"{name}.log").open("ab") as log:
-        process = subprocess.Popen(
-            [str(part) for part in argv],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            cwd="/",
-            env={**os.environ, **env},
+        # Not Popen, which minds a child it has to leave running.
+        pid = os.posix_spawn(
+            words[0],
+            words,
+            {**os.environ, **env},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, log.fileno(), 1),
+                (os.POSIX_SPAWN_DUP2, log.fileno(), 2),
+            ],
+            setsid=True,
         )
-    identity = identify(process.pid)
+    identity = identify(pid)
     record = asdict(identity) if identity else {"pid": 0, "start_ticks": 0, "boot_id": ""}
     (records / f"{name}.json").write_text(json.dumps(record))
 
