@@ -19,6 +19,7 @@ from radixloom_runtime.fetch.progress import Advance, Reporter
 FILES_AT_ONCE = 4
 TRIES_WITHOUT_PROGRESS = 5
 TRIES_AFTER_CORRUPTION = 2
+FIRST_PAUSE_SECONDS = 1.0
 
 
 class InterruptedTransferError(Exception):
@@ -54,7 +55,6 @@ def download(
     origin: Origin,
     place: store.Place,
     reporter: Reporter,
-    first_pause_seconds: float = 1.0,
 ) -> None:
     """Bring every file into the staging folder.
 
@@ -64,7 +64,7 @@ def download(
     total = sum(file.num_bytes for file in files)
     store.check_disk(place, total - present)
     with reporter.bar(place.folder.name, total, present) as advance:
-        transfer = _Transfer(origin, place, _one_at_a_time(advance), first_pause_seconds)
+        transfer = _Transfer(origin, place, _one_at_a_time(advance))
         _run_all(files, transfer)
 
 
@@ -94,7 +94,6 @@ class _Transfer:
     origin: Origin
     place: store.Place
     advance: Advance
-    first_pause_seconds: float
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def bring(self, file: RemoteFile) -> None:
@@ -134,7 +133,7 @@ class _Transfer:
                     " run the same command again: it goes on from there"
                 )
             if _size(part) < file.num_bytes:
-                self._pause(self.first_pause_seconds * 2.0 ** (tries - 1))
+                self._pause(FIRST_PAUSE_SECONDS * 2.0 ** (tries - 1))
         part.touch()  # a file of no bytes is never appended to
 
     def _append(self, part: Path, blocks: Iterator[bytes], limit: int) -> None:
