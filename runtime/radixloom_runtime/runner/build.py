@@ -2,10 +2,11 @@
 
     config.json ─► ModelConfig ─► weights ─► memory plan ─► KV pool ─► compiled buckets ─► JaxRunner
 
-Nothing heavy is imported before `build_runner` is called, so that a process can say
-that it lives before jax does.
+Nothing heavy is imported before `build_runner` is called, so that a process can say that it lives
+before jax does.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from radixloom_runtime.runner.runner import JaxRunner
 
 Progress = Callable[[Starting], None]
+
+_SECONDS_BETWEEN_REPORTS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,60 @@ class BuiltRunner:
 def build_runner(settings: RuntimeSettings, progress: Progress) -> BuiltRunner:
     """Load the model of `settings` and compile all that it needs.
 
-    Calls `progress` from this thread, at most a few times a second.
+    Calls `progress` from this thread, a few times a second.
     Raises: `ModelError`, `CapacityError`, `ConfigurationError`.
     """
-    raise ConfigurationError("the JAX runner is being built")
+    if settings.tensor_parallel > 1 or settings.num_hosts > 1:
+        raise ConfigurationError(
+            f"tensor_parallel {settings.tensor_parallel} on {settings.num_hosts} hosts is not"
+            " possible yet: it comes with the multi-device engine; set both to 1"
+        )
+    phases = Phases(progress)
+    phases.begin("import", 1, "modules")
+    from radixloom_runtime.runner.assemble import assemble  # jax comes with it
+
+    phases.advance(1)
+    return assemble(settings, phases)
+
+
+class Phases:
+    """Reports progress of one phase after another, and remembers how long each took."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._start = self._phase_start = self._last_report = time.monotonic()
+        self._phase, self._total, self._unit = "", 0.0, ""
+        self.seconds: dict[str, float] = {}
+
+    def begin(self, phase: str, total: float, unit: str) -> None:
+        """End the phase before, if any, and begin one."""
+        self.end()
+        self._phase, self._total, self._unit = phase, total, unit
+        self._phase_start = time.monotonic()
+        self._report(0)
+
+    def advance(self, done: float) -> None:
+        """Say how much of `total` is done; the last one always gets through."""
+        now = time.monotonic()
+        if done >= self._total or now - self._last_report >= _SECONDS_BETWEEN_REPORTS:
+            self._report(done)
+
+    def end(self) -> None:
+        """End the last phase; `seconds["total"]` then counts from the first."""
+        now = time.monotonic()
+        if self._phase:
+            self.seconds[self._phase] = now - self._phase_start
+        self._phase = ""
+        self.seconds["total"] = now - self._start
+
+    def _report(self, done: float) -> None:
+        self._last_report = time.monotonic()
+        self._progress(
+            Starting(
+                phase=self._phase,
+                done=done,
+                total=self._total,
+                unit=self._unit,
+                seconds=self._last_report - self._phase_start,
+            )
+        )

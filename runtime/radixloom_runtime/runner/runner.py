@@ -1,8 +1,40 @@
-"""Runs step plans on the device; holds all of its state."""
+"""Runs step plans on the device; holds all of its state.
 
+`start` packs a plan into one vector and dispatches; jax runs it in the background, in order, since
+each step takes the pool and the rows that the one before it gives. `finish` fetches what the plan
+asked for, and only that.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from radixloom_runtime.wire.plan import Limits, StepPlan, StepResult
+import jax
+import numpy as np
+
+from radixloom_runtime.errors import EngineError
+from radixloom_runtime.models.registry import Weights
+from radixloom_runtime.ops.sampling import Logprobs
+from radixloom_runtime.runner.buckets import Bucket, choose
+from radixloom_runtime.runner.programs import CHANGE_GRANTS, CHANGE_STARTS, Programs
+from radixloom_runtime.runner.rows import (
+    RowState,
+    dense_pieces,
+    needs_dense,
+    pack_grants,
+    pack_start,
+)
+from radixloom_runtime.runner.step import StepOutput
+from radixloom_runtime.runner.step_input import StepLayout, padded_changes
+from radixloom_runtime.wire.plan import (
+    Chunk,
+    ChunkResult,
+    Int32s,
+    Limits,
+    RowStart,
+    StepPlan,
+    StepResult,
+    Top,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,13 +42,30 @@ class JaxStep:
     """A step that was started."""
 
     number: int
+    chunks: tuple[Chunk, ...]
+    order: tuple[int, ...]
+    """Index into `chunks` of each line of the output."""
+    output: StepOutput
 
 
 class JaxRunner:
     """The `wire.plan.Runner` of JAX devices."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        programs: Programs,
+        weights: Weights,
+        pool: jax.Array,
+        rows: RowState,
+    ) -> None:
         self._limits = limits
+        self._layouts = programs.layouts
+        self._buckets = tuple(programs.layouts)
+        self._programs = programs
+        self._weights = weights
+        self._pool = pool
+        self._rows = rows
 
     @property
     def limits(self) -> Limits:
@@ -24,9 +73,125 @@ class JaxRunner:
         return self._limits
 
     def start(self, plan: StepPlan) -> JaxStep:
-        """Begin a step and return before it ends."""
-        return JaxStep(plan.number)
+        """Begin a step and return before it ends.
+
+        Raises: `EngineError` for a plan over the limits.
+        """
+        order, num_decodes = _decodes_first(plan.chunks)
+        chunks = [plan.chunks[i] for i in order]
+        layout = self._layouts[self._bucket(plan, mixed=num_decodes < len(chunks))]
+        starts, grants = self._changes(plan, layout)
+        vector = layout.pack(chunks, starts, grants, num_decodes=num_decodes)
+        self._pool, self._rows, output = self._programs.step(layout.bucket)(
+            self._weights, self._pool, self._rows, vector
+        )
+        _fetch_ahead(output, plan.chunks)
+        return JaxStep(plan.number, plan.chunks, tuple(order), output)
 
     def finish(self, handle: JaxStep) -> StepResult:
         """Wait for a step and fetch its results."""
-        raise NotImplementedError(handle)
+        token_ids = np.asarray(handle.output.token_ids)
+        logprobs = _host(handle.output.logprobs) if _wants_logprobs(handle.chunks) else None
+        of_prompt = handle.output.prompt_logprobs
+        prompt = _host(of_prompt) if of_prompt and _wants_prompt(handle.chunks) else None
+        results: dict[int, ChunkResult] = {}
+        offset = 0
+        for line, index in enumerate(handle.order):
+            chunk = handle.chunks[index]
+            results[index] = _result(chunk, line, offset, token_ids, logprobs, prompt)
+            offset += chunk.length
+        return StepResult(handle.number, tuple(results[i] for i in range(len(results))))
+
+    def _bucket(self, plan: StepPlan, *, mixed: bool) -> Bucket:
+        tokens, rows = plan.num_tokens, len(plan.chunks)
+        bucket = choose(self._buckets, num_tokens=tokens, num_rows=rows, mixed=mixed)
+        if bucket is None:
+            raise EngineError(
+                f"step {plan.number} has {tokens} tokens in {rows} chunks, over the limits of"
+                f" {self._limits.step_tokens} tokens and {self._limits.max_rows} rows"
+            )
+        return bucket
+
+    def _changes(self, plan: StepPlan, layout: StepLayout) -> tuple[Int32s, Int32s]:
+        """Pack what changed; send ahead what the step's own input cannot hold."""
+        starts = np.array([pack_start(start) for start in plan.starts], np.int32)
+        grants = pack_grants(plan.grants)
+        for start in plan.starts:
+            if needs_dense(start):
+                self._write_dense(start)
+        while len(starts) > layout.max_starts or len(grants) > layout.max_grants:
+            ahead = padded_changes(
+                starts[:CHANGE_STARTS], grants[:CHANGE_GRANTS], CHANGE_STARTS, CHANGE_GRANTS
+            )
+            self._rows = self._programs.apply_changes(self._rows, ahead)
+            starts, grants = starts[CHANGE_STARTS:], grants[CHANGE_GRANTS:]
+        return starts, grants
+
+    def _write_dense(self, start: RowStart) -> None:
+        for piece in dense_pieces(start):
+            vocabulary = self._programs.write_dense(self._rows.vocabulary, *piece)
+            self._rows = self._rows._replace(vocabulary=vocabulary)
+
+
+def _decodes_first(chunks: Sequence[Chunk]) -> tuple[list[int], int]:
+    """Return the order in which chunks are laid out, and how many single tokens lead."""
+    decodes = [i for i, chunk in enumerate(chunks) if chunk.length == 1 and not chunk.next_ids]
+    others = [i for i, chunk in enumerate(chunks) if chunk.length > 1 or chunk.next_ids]
+    return decodes + others, len(decodes)
+
+
+def _wants_logprobs(chunks: Sequence[Chunk]) -> bool:
+    return any(chunk.top_logprobs is not None for chunk in chunks)
+
+
+def _wants_prompt(chunks: Sequence[Chunk]) -> bool:
+    return any(chunk.next_ids for chunk in chunks)
+
+
+def _fetch_ahead(output: StepOutput, chunks: Sequence[Chunk]) -> None:
+    """Begin copies to the host as soon as the step is done."""
+    wanted: list[jax.Array] = [output.token_ids]
+    if _wants_logprobs(chunks):
+        wanted += output.logprobs
+    if output.prompt_logprobs and _wants_prompt(chunks):
+        wanted += output.prompt_logprobs
+    for array in wanted:
+        array.copy_to_host_async()
+
+
+@dataclass(frozen=True, slots=True)
+class _HostLogprobs:
+    chosen: np.ndarray
+    top_ids: np.ndarray
+    top: np.ndarray
+
+    def tops(self, line: int, count: int) -> Top:
+        return Top(self.top_ids[line, :count].copy(), self.top[line, :count].copy())
+
+
+def _host(logprobs: Logprobs) -> _HostLogprobs:
+    return _HostLogprobs(*(np.asarray(part) for part in logprobs))
+
+
+def _result(
+    chunk: Chunk,
+    line: int,
+    offset: int,
+    token_ids: Int32s,
+    logprobs: _HostLogprobs | None,
+    prompt: _HostLogprobs | None,
+) -> ChunkResult:
+    result = ChunkResult(int(token_ids[line]) if chunk.samples else None)
+    if chunk.samples and chunk.top_logprobs is not None and logprobs is not None:
+        top = logprobs.tops(line, chunk.top_logprobs)
+        result = ChunkResult(result.token_id, float(logprobs.chosen[line]), top)
+    if not chunk.next_ids or prompt is None:
+        return result
+    lines = range(offset, offset + len(chunk.next_ids))
+    return ChunkResult(
+        result.token_id,
+        result.logprob,
+        result.top,
+        prompt.chosen[lines.start : lines.stop].copy(),
+        tuple(prompt.tops(i, chunk.prompt_logprobs or 0) for i in lines),
+    )

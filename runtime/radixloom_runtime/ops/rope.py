@@ -1,0 +1,53 @@
+"""Rotary position embedding: each pair of numbers of a head turns by an angle ∝ position.
+
+head    [ a0 a1 a2 a3 | b0 b1 b2 b3 ]     pair i is (a_i, b_i), as Hugging Face stores it
+angle   position * frequency_i
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+from numpy.typing import NDArray
+
+Frequencies = NDArray[np.float64]
+
+
+def frequencies(head_dim: int, theta: float) -> Frequencies:
+    """Radians per position of each pair, fastest first."""
+    return theta ** (-np.arange(0, head_dim, 2, dtype=np.float64) / head_dim)
+
+
+def llama3_frequencies(
+    plain: Frequencies,
+    *,
+    factor: float,
+    low_freq_factor: float,
+    high_freq_factor: float,
+    original_max_positions: int,
+) -> Frequencies:
+    """Slow the slow pairs down by `factor`, keep the fast ones, and blend between.
+
+    A pair is slow if it turns fewer than `low_freq_factor` times over the original context, and
+    fast if more than `high_freq_factor` times.
+    """
+    turns = original_max_positions * plain / (2 * np.pi)
+    fastness = (turns - low_freq_factor) / (high_freq_factor - low_freq_factor)
+    blend = np.clip(fastness, 0.0, 1.0)
+    return plain * (blend + (1 - blend) / factor)
+
+
+def angles(
+    positions: Int[Array, " T"], per_position: Frequencies
+) -> tuple[Float[Array, "T 1 P"], Float[Array, "T 1 P"]]:
+    """Cosine and sine for each token and pair; once a step, for all layers."""
+    radians = positions[:, None, None].astype(jnp.float32) * per_position.astype(np.float32)
+    return jnp.cos(radians), jnp.sin(radians)
+
+
+def rotate(
+    heads: Float[Array, "T N H"], cos: Float[Array, "T 1 P"], sin: Float[Array, "T 1 P"]
+) -> Float[Array, "T N H"]:
+    """Turn every head of every token; computed in float32."""
+    first, second = jnp.split(heads.astype(jnp.float32), 2, axis=-1)
+    turned = (first * cos - second * sin, second * cos + first * sin)
+    return jnp.concatenate(turned, axis=-1).astype(heads.dtype)

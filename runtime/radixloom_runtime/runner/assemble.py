@@ -1,0 +1,110 @@
+"""The steps of `build.build_runner` that need jax."""
+
+import os
+
+import jax
+import jax.numpy as jnp
+
+from radixloom_runtime.errors import ConfigurationError
+from radixloom_runtime.models.config import read_config
+from radixloom_runtime.models.registry import Model, Weights, make_model
+from radixloom_runtime.ops import attention_cpu
+from radixloom_runtime.runner import compile_cache
+from radixloom_runtime.runner.buckets import all_buckets
+from radixloom_runtime.runner.build import BuiltRunner, Phases
+from radixloom_runtime.runner.kv_pages import make_pool
+from radixloom_runtime.runner.memory import free_for_kv, plan_kv
+from radixloom_runtime.runner.programs import Programs
+from radixloom_runtime.runner.rows import initial_state
+from radixloom_runtime.runner.runner import JaxRunner
+from radixloom_runtime.runner.step_input import StepLayout
+from radixloom_runtime.runner.weights import load_weights
+from radixloom_runtime.settings import Dtype, RuntimeSettings
+from radixloom_runtime.wire.messages import Ready
+from radixloom_runtime.wire.plan import Limits, StepPlan
+
+
+def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
+    """Load, allocate, compile, and run one empty step."""
+    if settings.model is None:
+        raise ConfigurationError("no model: set --model to a checkpoint folder")
+    compile_cache.use_cache(settings.compile_cache_dir)
+    counter = compile_cache.CompileCounter()
+    device = jax.local_devices()[0]
+    model = _define(settings, device)
+    phases.begin("weights", model.num_bytes, "bytes")
+    weights = load_weights(settings.model, model, phases.advance)
+    limits = _limits(settings, model, device)
+    runner, programs = _allocate(limits, model, weights)
+    phases.begin("compile", len(programs.layouts), "buckets")
+    if settings.warmup:
+        for done in programs.compile_all(threads=_num_cpus()):
+            phases.advance(done)
+    runner.finish(runner.start(StepPlan(0, (), (), ())))
+    phases.end()
+    compiles_before = counter.compiles
+    ready = Ready(
+        max_model_len=limits.max_model_len,
+        vocab_size=model.config.vocab_size,
+        kv_cache_tokens=limits.num_pages * limits.page_tokens,
+        page_tokens=limits.page_tokens,
+        max_running_requests=limits.max_rows,
+        dtype=jnp.dtype(model.dtype).name,
+        device=device.device_kind,
+        start_seconds=phases.seconds,
+        compile_cache_hits=counter.cache_hits,
+        num_buckets=len(programs.layouts),
+    )
+    return BuiltRunner(runner, ready, lambda: counter.compiles - compiles_before)
+
+
+def _define(settings: RuntimeSettings, device: jax.Device) -> Model:
+    assert settings.model is not None
+    on_cpu = device.platform == "cpu"
+    wanted = settings.dtype
+    if wanted is Dtype.AUTO:
+        wanted = Dtype.FLOAT32 if on_cpu else Dtype.BFLOAT16
+    if wanted is Dtype.FLOAT32:  # else TPUs and GPUs multiply float32 in less
+        jax.config.update("jax_default_matmul_precision", "highest")
+    return make_model(
+        read_config(settings.model),
+        dtype=jnp.dtype(wanted.value),
+        attention=attention_cpu.attend,
+        scanned=not on_cpu,
+    )
+
+
+def _limits(settings: RuntimeSettings, model: Model, device: jax.Device) -> Limits:
+    """Decide what the settings leave open, by device and memory."""
+    on_cpu = device.platform == "cpu"
+    free_bytes, default_tokens = free_for_kv(device, settings.memory_fraction)
+    kv = plan_kv(
+        settings,
+        model.config,
+        page_tokens=settings.page_tokens or (64 if device.platform == "tpu" else 16),
+        kv_itemsize=jnp.dtype(model.dtype).itemsize,
+        free_bytes=free_bytes,
+        default_tokens=default_tokens,
+    )
+    return Limits(
+        num_pages=kv.num_pages,
+        page_tokens=kv.page_tokens,
+        max_rows=settings.max_running_requests or (64 if on_cpu else 256),
+        step_tokens=settings.step_tokens or (256 if on_cpu else 2048),
+        max_model_len=kv.max_model_len,
+    )
+
+
+def _allocate(limits: Limits, model: Model, weights: Weights) -> tuple[JaxRunner, Programs]:
+    """Make the state that lives on the device, and what will be compiled for it."""
+    pool = make_pool(model.config, limits.num_pages, limits.page_tokens, model.dtype)
+    table_pages = -(-limits.max_model_len // limits.page_tokens)
+    rows = initial_state(limits.max_rows, table_pages, model.config.vocab_size)
+    buckets = all_buckets(max_rows=limits.max_rows, step_tokens=limits.step_tokens)
+    layouts = tuple(StepLayout(b, limits.page_tokens, limits.max_rows) for b in buckets)
+    programs = Programs(model, layouts, limits.num_pages, (weights, pool, rows))
+    return JaxRunner(limits, programs, weights, pool, rows), programs
+
+
+def _num_cpus() -> int:
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,120 @@
+"""How many tokens the KV cache holds, and how long a request may be.
+
+device memory:  fraction of it - weights, as bytes per token allow          (TPU, GPU)
+CPU:            a quarter of what is left, and no more than DEFAULT_CPU_TOKENS
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+
+from radixloom_runtime.errors import CapacityError
+from radixloom_runtime.models.config import ModelConfig
+from radixloom_runtime.settings import RuntimeSettings
+
+DEFAULT_CPU_TOKENS = 16_384
+_CPU_SHARE = 0.25
+_GIB = 1 << 30
+
+_CGROUP_LIMITS = (
+    ("memory.max", "memory.current"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+)
+_CGROUP_FOLDER = Path("/sys/fs/cgroup")
+_MEMINFO = Path("/proc/meminfo")
+
+
+@dataclass(frozen=True, slots=True)
+class KVPlan:
+    """What was decided."""
+
+    num_pages: int
+    page_tokens: int
+    max_model_len: int
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that the cache holds."""
+        return self.num_pages * self.page_tokens
+
+
+def plan_kv(
+    settings: RuntimeSettings,
+    config: ModelConfig,
+    *,
+    page_tokens: int,
+    kv_itemsize: int,
+    free_bytes: int,
+    default_tokens: int,
+) -> KVPlan:
+    """Decide the cache's size from what is free for it. Raises: `CapacityError`."""
+    token_bytes = config.num_layers * config.kv_width * kv_itemsize
+    affordable = max(0, free_bytes) // token_bytes
+    wanted = settings.kv_cache_tokens or min(affordable, default_tokens)
+    if wanted > affordable:
+        raise CapacityError(
+            f"kv_cache_tokens {wanted} needs {wanted * token_bytes / _GIB:.2f} GiB, but"
+            f" {free_bytes / _GIB:.2f} GiB are free for it ({affordable} tokens);"
+            " lower kv_cache_tokens or give more memory"
+        )
+    num_pages = wanted // page_tokens
+    if num_pages < 1:
+        raise CapacityError(
+            f"the KV cache needs at least one page of {page_tokens} tokens"
+            f" ({page_tokens * token_bytes / _GIB:.3f} GiB), but {wanted} tokens is what"
+            " memory or kv_cache_tokens allow; give more memory"
+        )
+    return KVPlan(num_pages, page_tokens, _max_model_len(settings, config, num_pages * page_tokens))
+
+
+def _max_model_len(settings: RuntimeSettings, config: ModelConfig, kv_tokens: int) -> int:
+    wanted = settings.max_model_len
+    if wanted is None:
+        return min(config.max_positions, kv_tokens)
+    if wanted > config.max_positions:
+        raise CapacityError(
+            f"max_model_len {wanted} is over the {config.max_positions} positions that the"
+            " checkpoint was made for; lower it"
+        )
+    if wanted > kv_tokens:
+        raise CapacityError(
+            f"max_model_len {wanted} is over the {kv_tokens} tokens that the KV cache holds;"
+            " lower it, or raise kv_cache_tokens or memory"
+        )
+    return wanted
+
+
+def free_for_kv(device: jax.Device, memory_fraction: float) -> tuple[int, int]:
+    """Return bytes that the cache may take now, after weights, and its usual most in tokens."""
+    if device.platform == "cpu":
+        return int(available_host_bytes() * _CPU_SHARE), DEFAULT_CPU_TOKENS
+    stats = device.memory_stats() or {}
+    limit, used = stats.get("bytes_limit", 0), stats.get("bytes_in_use", 0)
+    return int(limit * memory_fraction) - used, 1 << 40
+
+
+def available_host_bytes(cgroup: Path = _CGROUP_FOLDER, meminfo: Path = _MEMINFO) -> int:
+    """Return memory that this process may still take: the least of machine and cgroup limit."""
+    available = _meminfo_available(meminfo)
+    for limit_name, used_name in _CGROUP_LIMITS:
+        limit, used = _number(cgroup / limit_name), _number(cgroup / used_name)
+        if limit is not None and used is not None:
+            available = min(available, max(0, limit - used))
+    return available
+
+
+def _meminfo_available(path: Path) -> int:
+    for line in path.read_text("ascii").splitlines():
+        name, _, rest = line.partition(":")
+        if name == "MemAvailable":
+            return int(rest.split()[0]) * 1024
+    raise CapacityError(f"{path} has no MemAvailable; set kv_cache_tokens")
+
+
+def _number(path: Path) -> int | None:
+    try:
+        text = path.read_text("ascii").strip()
+    except OSError:
+        return None
+    return int(text) if text.isdecimal() else None

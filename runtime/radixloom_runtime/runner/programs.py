@@ -1,0 +1,104 @@
+"""Everything that is compiled: one step per bucket, and two small helpers for larger changes.
+
+All are compiled ahead of time, from shapes, and then called directly: after that, nothing can
+compile by surprise. With warm-up off, a step is compiled when it is first needed.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from radixloom_runtime.models.registry import Model, Weights
+from radixloom_runtime.runner.buckets import Bucket
+from radixloom_runtime.runner.rows import (
+    DENSE_IDS,
+    GRANT_WIDTH,
+    START_WIDTH,
+    Changes,
+    RowState,
+    apply_changes,
+    write_dense,
+)
+from radixloom_runtime.runner.step import run_step
+from radixloom_runtime.runner.step_input import StepLayout
+
+CHANGE_STARTS = 64
+CHANGE_GRANTS = 1024
+"""Lines of changes that one extra call takes."""
+
+Compiled = Callable[..., Any]
+
+
+class Programs:
+    """The compiled functions of a runner."""
+
+    def __init__(
+        self,
+        model: Model,
+        layouts: tuple[StepLayout, ...],
+        num_pages: int,
+        example: tuple[Weights, jax.Array, RowState],
+    ) -> None:
+        """Nothing is compiled yet; `example` gives the shapes."""
+        self.layouts = {layout.bucket: layout for layout in layouts}
+        self._model = model
+        self._num_pages = num_pages
+        self._shapes = jax.tree.map(_shape, example)
+        rows = self._shapes[2]
+        self.apply_changes: Compiled = _lower_changes(rows).compile()
+        self.write_dense: Compiled = _lower_dense(rows).compile()
+        self._steps: dict[Bucket, Compiled] = {}
+
+    def compile_all(self, threads: int) -> Iterator[int]:
+        """Compile every step, yielding now and then how many are done.
+
+        Tracing holds the interpreter, so it runs here; XLA compiles beside it in `threads`.
+        """
+        with ThreadPoolExecutor(threads, thread_name_prefix="compile") as executor:
+            compiling: dict[Bucket, Future[Compiled]] = {}
+            for bucket in self.layouts:
+                compiling[bucket] = executor.submit(self.lower_step(bucket).compile)
+                yield sum(future.done() for future in compiling.values())
+            for bucket, future in compiling.items():
+                self._steps[bucket] = future.result()
+                yield len(self._steps)
+
+    def step(self, bucket: Bucket) -> Compiled:
+        """Return the step of a bucket; compiles it if that was not done before."""
+        if bucket not in self._steps:
+            self._steps[bucket] = self.lower_step(bucket).compile()
+        return self._steps[bucket]
+
+    def lower_step(self, bucket: Bucket) -> Any:
+        """Trace the step of one bucket."""
+        layout = self.layouts[bucket]
+
+        def step(weights: Weights, pool: jax.Array, rows: RowState, vector: jax.Array) -> Any:
+            return run_step(self._model, layout, self._num_pages, weights, pool, rows, vector)
+
+        step.__name__ = f"step_{bucket.tokens}_{bucket.rows}"  # as profiles show it
+        vector = jax.ShapeDtypeStruct((layout.size,), jnp.int32)
+        return jax.jit(step, donate_argnums=(1, 2)).lower(*self._shapes, vector)
+
+
+def _lower_changes(rows: Any) -> Any:
+    changes = Changes(
+        jax.ShapeDtypeStruct((CHANGE_STARTS, START_WIDTH), jnp.int32),  # pyright: ignore[reportArgumentType] - shapes stand for arrays
+        jax.ShapeDtypeStruct((CHANGE_GRANTS, GRANT_WIDTH), jnp.int32),  # pyright: ignore[reportArgumentType] - shapes stand for arrays
+    )
+    return jax.jit(apply_changes, donate_argnums=0).lower(rows, changes)
+
+
+def _lower_dense(rows: Any) -> Any:
+    scalar = jax.ShapeDtypeStruct((), jnp.int32)
+    ids = jax.ShapeDtypeStruct((DENSE_IDS,), jnp.int32)
+    biases = jax.ShapeDtypeStruct((DENSE_IDS,), jnp.float32)
+    lowering = jax.jit(write_dense, donate_argnums=0)
+    return lowering.lower(rows.vocabulary, scalar, scalar, ids, ids, biases)
+
+
+def _shape(array: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, array.dtype)

@@ -1,0 +1,184 @@
+"""What the device keeps for each batch row between steps, and how the host changes it.
+
+    RowStart, PageGrant ──pack──► one int32 vector ──apply──► RowState (on device, in place)
+
+A step carries a few changes inside its own input; more of them go ahead in calls of their own.
+Dense state (a row's token counts and biases over the vocabulary) is written only for requests
+that have use of it.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from radixloom_runtime.ops.sampling import IN_PROMPT, IS_STOP, Choice, Vocabulary
+from radixloom_runtime.wire.messages import Sampling
+from radixloom_runtime.wire.plan import Int32s, PageGrant, RowStart
+
+NUM_FLOATS = 6
+NUM_INTS = 4
+START_WIDTH = 1 + NUM_FLOATS + NUM_INTS
+GRANT_WIDTH = 3
+
+DENSE_IDS = 512
+"""Token ids that one call of `write_dense` takes; a longer history takes several."""
+
+
+class RowState(NamedTuple):
+    """B rows and one more, the scratch row, that padding reads and writes."""
+
+    page_table: Int[Array, "B P"]
+    last_token: Int[Array, " B"]
+    floats: Float[Array, "B 6"]
+    ints: Int[Array, "B 4"]
+    vocabulary: Vocabulary
+
+
+class Changes(NamedTuple):
+    """Unpacked changes; lines with a row out of range are padding."""
+
+    starts: Int[Array, "S 11"]
+    grants: Int[Array, "G 3"]
+
+
+def initial_state(max_rows: int, table_pages: int, vocab_size: int) -> RowState:
+    """Make rows that sample greedily into nowhere; the scratch row stays so."""
+    rows = max_rows + 1
+    floats = np.zeros((rows, NUM_FLOATS), np.float32)
+    floats[:, 1] = floats[:, 5] = 1.0
+    return RowState(
+        page_table=jnp.zeros((rows, table_pages), jnp.int32),
+        last_token=jnp.zeros(rows, jnp.int32),
+        floats=jnp.asarray(floats),
+        ints=jnp.zeros((rows, NUM_INTS), jnp.int32),
+        vocabulary=Vocabulary(
+            facts=jnp.zeros((rows, vocab_size), jnp.int32),
+            bias=jnp.zeros((rows, vocab_size), jnp.float32),
+        ),
+    )
+
+
+def apply_changes(state: RowState, changes: Changes) -> RowState:
+    """Start rows and grant pages."""
+    started = changes.starts[:, 0]
+    floats = changes.starts[:, 1 : 1 + NUM_FLOATS]
+    row, index, page = changes.grants.T
+    return state._replace(
+        page_table=state.page_table.at[row, index].set(page, mode="drop"),
+        floats=state.floats.at[started].set(
+            jax.lax.bitcast_convert_type(floats, jnp.float32), mode="drop"
+        ),
+        ints=state.ints.at[started].set(changes.starts[:, 1 + NUM_FLOATS :], mode="drop"),
+    )
+
+
+def choice_of(state: RowState, rows: Int[Array, " R"]) -> Choice:
+    """Gather how `rows` sample."""
+    floats, ints = state.floats[rows].T, state.ints[rows].T
+    return Choice(
+        *floats,
+        seed=jax.lax.bitcast_convert_type(ints[0], jnp.uint32),
+        top_k=ints[1],
+        min_position=ints[2],
+        adjusts=ints[3],
+    )
+
+
+def write_dense(
+    vocabulary: Vocabulary,
+    row: Int[Array, ""],
+    clear: Int[Array, ""],
+    kinds: Int[Array, " I"],
+    token_ids: Int[Array, " I"],
+    biases: Float[Array, " I"],
+) -> Vocabulary:
+    """Add `kinds` (IN_PROMPT, IS_STOP, or 1 for one more output) and biases to tokens of a row.
+
+    Ids out of range are padding. Repeated IN_PROMPT must not carry into other bits: the host sends
+    each (token, IN_PROMPT) once.
+    """
+    keep = 1 - clear
+    facts = (vocabulary.facts[row] * keep).at[token_ids].add(kinds, mode="drop")
+    bias = (vocabulary.bias[row] * keep).at[token_ids].add(biases, mode="drop")
+    return Vocabulary(vocabulary.facts.at[row].set(facts), vocabulary.bias.at[row].set(bias))
+
+
+def pack_start(start: RowStart) -> Int32s:
+    """Write a start as a line of `Changes.starts`."""
+    s = start.sampling
+    line = np.empty(START_WIDTH, np.int32)
+    line[0] = start.row
+    line[1 : 1 + NUM_FLOATS] = np.array(
+        (
+            s.temperature,
+            s.top_p,
+            s.min_p,
+            s.presence_penalty,
+            s.frequency_penalty,
+            s.repetition_penalty,
+        ),
+        np.float32,
+    ).view(np.int32)
+    line[1 + NUM_FLOATS] = np.array(s.seed, np.uint32).view(np.int32)
+    line[2 + NUM_FLOATS :] = s.top_k, start.min_position, needs_dense(start)
+    return line
+
+
+def pack_grants(grants: Sequence[PageGrant]) -> Int32s:
+    """Write grants as lines of `Changes.grants`."""
+    lines = [
+        (grant.row, grant.first_index + i, page)
+        for grant in grants
+        for i, page in enumerate(grant.page_ids)
+    ]
+    return np.array(lines, np.int32).reshape(-1, GRANT_WIDTH)
+
+
+def needs_dense(start: RowStart) -> bool:
+    """Whether the row's counts or biases matter."""
+    return (
+        _penalizes(start.sampling)
+        or bool(start.sampling.logit_bias)
+        or (bool(start.stop_token_ids) and start.min_position > start.prompt_length)
+    )
+
+
+def _penalizes(s: Sampling) -> bool:
+    return s.presence_penalty != 0 or s.frequency_penalty != 0 or s.repetition_penalty != 1
+
+
+class DensePiece(NamedTuple):
+    """Arguments of one `write_dense` call after the vocabulary."""
+
+    row: np.int32
+    clear: np.int32
+    kinds: Int32s
+    token_ids: Int32s
+    biases: np.ndarray
+
+
+def dense_pieces(start: RowStart) -> Iterator[DensePiece]:
+    """Cut a row's history, stop ids and biases into calls; the first one clears the row."""
+    entries = _dense_entries(start)
+    for first in range(0, max(1, len(entries)), DENSE_IDS):
+        part = entries[first : first + DENSE_IDS]
+        kinds = np.zeros(DENSE_IDS, np.int32)
+        token_ids = np.full(DENSE_IDS, np.iinfo(np.int32).max, np.int32)
+        biases = np.zeros(DENSE_IDS, np.float32)
+        if part:
+            ids, what, bias = zip(*part, strict=True)
+            token_ids[: len(part)], kinds[: len(part)], biases[: len(part)] = ids, what, bias
+        yield DensePiece(np.int32(start.row), np.int32(first == 0), kinds, token_ids, biases)
+
+
+def _dense_entries(start: RowStart) -> list[tuple[int, int, float]]:
+    prompt = set(start.history_ids[: start.prompt_length])
+    entries = [(token, IN_PROMPT, 0.0) for token in sorted(prompt)]
+    entries += [(token, 1, 0.0) for token in start.history_ids[start.prompt_length :]]
+    entries += [(token, IS_STOP, 0.0) for token in sorted(set(start.stop_token_ids))]
+    entries += [(token, 0, bias) for token, bias in start.sampling.logit_bias.items()]
+    return entries

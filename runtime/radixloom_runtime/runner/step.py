@@ -1,0 +1,122 @@
+"""The step that is compiled for each bucket: changes, forward, sampling, in one donated call.
+
+    (weights, pool, rows, vector) ─► (pool, rows, results)       pool and rows in place
+
+The sampled ids stay in `rows.last_token`, from where the next step takes them.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from radixloom_runtime.models.registry import CausalLM, Model, Weights
+from radixloom_runtime.ops import sampling
+from radixloom_runtime.ops.attention import Ragged
+from radixloom_runtime.ops.sampling import Logprobs, Vocabulary
+from radixloom_runtime.runner.rows import RowState, apply_changes, choice_of
+from radixloom_runtime.runner.step_input import FROM_DEVICE, StepArrays, StepLayout
+
+PROMPT_LOGPROB_BLOCK = 16
+"""Prompt tokens whose logits over the whole vocabulary are in memory at once."""
+
+
+class StepOutput(NamedTuple):
+    """What the host may fetch."""
+
+    token_ids: Int[Array, " R"]
+    logprobs: Logprobs
+    prompt_logprobs: Logprobs | None
+    """Mixed buckets: of `next_ids`, for each token."""
+
+
+def run_step(
+    model: Model,
+    layout: StepLayout,
+    num_pages: int,
+    weights: Weights,
+    pool: Float[Array, "G S 2K H"],
+    rows: RowState,
+    vector: Int[Array, " X"],
+) -> tuple[Float[Array, "G S 2K H"], RowState, StepOutput]:
+    """Run one step; the first three arguments are static."""
+    network = model.bind(weights)
+    step = layout.unpack(vector)
+    rows = apply_changes(rows, step.changes)
+    batch = Ragged(
+        num_decodes=step.header.num_decodes,
+        num_chunks=step.header.num_chunks,
+        starts=step.starts,
+        lengths=step.lengths,
+        offsets=step.offsets,
+        page_tables=rows.page_table[step.rows],
+    )
+    token_ids, positions, slots = _place_tokens(step, rows, batch, num_pages, layout.page_tokens)
+    hidden, pool = network.hidden(token_ids, positions, slots, batch, pool)
+    rows, sampled, logprobs = _sample(network, hidden, step, rows)
+    of_prompt = _prompt_logprobs(network, hidden, step, model) if layout.bucket.mixed else None
+    return pool, rows, StepOutput(sampled, logprobs, of_prompt)
+
+
+def _place_tokens(
+    step: StepArrays, rows: RowState, batch: Ragged, num_pages: int, page_tokens: int
+) -> tuple[Int[Array, " T"], Int[Array, " T"], Int[Array, " T"]]:
+    """Return ids, positions and KV slots; padding goes to the scratch page, the pool's last."""
+    index = jnp.arange(step.token_ids.shape[0])
+    chunk = jnp.sum(step.offsets <= index[:, None], axis=1) - 1
+    live = index < step.header.num_tokens
+    positions = jnp.where(live, step.starts[chunk] + index - step.offsets[chunk], 0)
+    pages = batch.page_tables[chunk, positions // page_tokens]
+    slots = jnp.where(live, pages, num_pages) * page_tokens + positions % page_tokens
+    fed_back = rows.last_token[step.rows[chunk]]
+    token_ids = jnp.where(step.token_ids == FROM_DEVICE, fed_back, step.token_ids)
+    return token_ids, positions, slots
+
+
+def _sample(
+    network: CausalLM, hidden: Float[Array, "T D"], step: StepArrays, rows: RowState
+) -> tuple[RowState, Int[Array, " R"], Logprobs]:
+    last = jnp.clip(step.offsets + step.lengths - 1, 0, hidden.shape[0] - 1)
+    chosen = step.sample_rows
+    logits = network.logits(hidden[last])
+    positions = step.starts + step.lengths
+    choice = choice_of(rows, chosen)
+    ids = sampling.sample(logits, choice, rows.vocabulary, chosen, positions)
+    logprobs = jax.lax.cond(
+        step.header.wants_logprobs != 0,
+        lambda: sampling.logprobs_of(logits, ids),
+        lambda: sampling.no_logprobs(*logits.shape),
+    )
+    counted = rows.vocabulary.facts.at[chosen, ids].add(1)
+    rows = rows._replace(
+        last_token=rows.last_token.at[chosen].set(ids),
+        vocabulary=Vocabulary(counted, rows.vocabulary.bias),
+    )
+    return rows, ids, logprobs
+
+
+def _prompt_logprobs(
+    network: CausalLM, hidden: Float[Array, "T D"], step: StepArrays, model: Model
+) -> Logprobs:
+    """Score `next_ids` after each token, a block at a time; no block if nobody asked."""
+    num_tokens = hidden.shape[0]
+    missing = -num_tokens % PROMPT_LOGPROB_BLOCK
+    hidden = jnp.pad(hidden, ((0, missing), (0, 0)))
+    next_ids = jnp.pad(step.next_ids, (0, missing))
+
+    def block(index: Array, out: Logprobs) -> Logprobs:
+        first = index * PROMPT_LOGPROB_BLOCK
+        part = jax.lax.dynamic_slice_in_dim(hidden, first, PROMPT_LOGPROB_BLOCK)
+        ids = jax.lax.dynamic_slice_in_dim(next_ids, first, PROMPT_LOGPROB_BLOCK)
+        found = sampling.logprobs_of(network.logits(part), ids)
+        return Logprobs(
+            *(
+                jax.lax.dynamic_update_slice_in_dim(all_, new, first, axis=0)
+                for all_, new in zip(out, found, strict=True)
+            )
+        )
+
+    empty = sampling.no_logprobs(num_tokens + missing, model.config.vocab_size)
+    num_blocks = -(-step.header.num_prompt_logprobs // PROMPT_LOGPROB_BLOCK)
+    return jax.lax.fori_loop(0, num_blocks, block, empty)

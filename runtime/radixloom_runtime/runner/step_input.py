@@ -1,0 +1,146 @@
+"""A step's input: one int32 vector, packed by the host and unpacked inside the jitted step.
+
+    header | chunk lines | token ids | next ids (mixed) | start lines | grant lines
+
+One transfer a step, whatever changed.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Int
+
+from radixloom_runtime.runner.buckets import Bucket
+from radixloom_runtime.runner.rows import GRANT_WIDTH, START_WIDTH, Changes
+from radixloom_runtime.wire.plan import Chunk, Int32s
+
+FROM_DEVICE = -1
+"""Token id that stands for the row's last sampled token."""
+
+_HEADER = 5
+_CHUNK_LINES = 5
+_FAR = np.iinfo(np.int32).max
+"""A row, offset or index that nothing has: padding that scatters drop."""
+
+_STARTS_IN_STEP = 4
+
+
+class Header(NamedTuple):
+    """Scalars of a step."""
+
+    num_decodes: Int[Array, ""]
+    num_chunks: Int[Array, ""]
+    num_tokens: Int[Array, ""]
+    wants_logprobs: Int[Array, ""]
+    num_prompt_logprobs: Int[Array, ""]
+    """Leading tokens whose next token's logprob is wanted; 0: nobody asked."""
+
+
+class StepArrays(NamedTuple):
+    """The unpacked vector."""
+
+    header: Header
+    rows: Int[Array, " R"]
+    starts: Int[Array, " R"]
+    lengths: Int[Array, " R"]
+    offsets: Int[Array, " R"]
+    sample_rows: Int[Array, " R"]
+    """Row whose next token is sampled from a chunk's last token; the scratch row for none."""
+    token_ids: Int[Array, " T"]
+    next_ids: Int[Array, " N"]
+    """Length T in mixed buckets, 0 in others."""
+    changes: Changes
+
+
+@dataclass(frozen=True)
+class StepLayout:
+    """Where everything lies in the vector of one bucket."""
+
+    bucket: Bucket
+    page_tokens: int
+    max_rows: int
+
+    @cached_property
+    def max_starts(self) -> int:
+        """Row starts that fit in a step."""
+        return min(self.bucket.rows, _STARTS_IN_STEP)
+
+    @cached_property
+    def max_grants(self) -> int:
+        """Pages granted that fit in a step: of its own tokens, and one ahead for each row."""
+        return self.bucket.tokens // self.page_tokens + 2 * self.bucket.rows
+
+    @cached_property
+    def _sizes(self) -> tuple[int, ...]:
+        b = self.bucket
+        return (
+            _HEADER,
+            *(b.rows,) * _CHUNK_LINES,
+            b.tokens,
+            b.tokens if b.mixed else 0,
+            self.max_starts * START_WIDTH,
+            self.max_grants * GRANT_WIDTH,
+        )
+
+    @cached_property
+    def _bounds(self) -> tuple[int, ...]:
+        return (0, *np.cumsum(self._sizes).tolist())
+
+    @property
+    def size(self) -> int:
+        """Length of the vector."""
+        return self._bounds[-1]
+
+    def _parts(self, vector: "Array | Int32s") -> list["Array | Int32s"]:
+        bounds = self._bounds
+        return [vector[bounds[i] : bounds[i + 1]] for i in range(len(bounds) - 1)]
+
+    def unpack(self, vector: Int[Array, " X"]) -> StepArrays:
+        """Name the parts; inside jit."""
+        header, rows, starts, lengths, offsets, sample_rows, ids, next_ids, begun, granted = (
+            self._parts(vector)
+        )
+        changes = Changes(begun.reshape(-1, START_WIDTH), granted.reshape(-1, GRANT_WIDTH))
+        return StepArrays(
+            Header(*header), rows, starts, lengths, offsets, sample_rows, ids, next_ids, changes
+        )
+
+    def pack(
+        self, chunks: list[Chunk], starts: Int32s, grants: Int32s, *, num_decodes: int
+    ) -> Int32s:
+        """Make the vector of a step; `chunks` with decodes first, changes that fit."""
+        vector = np.zeros(self.size, np.int32)
+        parts = [part for part in self._parts(vector) if isinstance(part, np.ndarray)]
+        header, rows, first, lengths, offsets, sample_rows, ids, next_ids, begun, granted = parts
+        rows.fill(self.max_rows)
+        sample_rows.fill(self.max_rows)
+        offsets.fill(_FAR)
+        begun.fill(_FAR)
+        granted.fill(_FAR)
+        begun[: starts.size] = starts.ravel()
+        granted[: grants.size] = grants.ravel()
+        used = wanted = 0
+        for i, chunk in enumerate(chunks):
+            length = chunk.length
+            rows[i], first[i], lengths[i], offsets[i] = chunk.row, chunk.start, length, used
+            if chunk.samples:
+                sample_rows[i] = chunk.row
+            ids[used : used + length] = chunk.token_ids or FROM_DEVICE
+            if chunk.next_ids:
+                next_ids[used : used + len(chunk.next_ids)] = chunk.next_ids
+                wanted = used + length
+            used += length
+        wants_logprobs = any(chunk.top_logprobs is not None for chunk in chunks)
+        header[:] = num_decodes, len(chunks), used, wants_logprobs, wanted
+        return vector
+
+
+def padded_changes(starts: Int32s, grants: Int32s, num_starts: int, num_grants: int) -> Changes:
+    """Fill changes up to a fixed number of lines."""
+    all_starts = np.full((num_starts, START_WIDTH), _FAR, np.int32)
+    all_grants = np.full((num_grants, GRANT_WIDTH), _FAR, np.int32)
+    all_starts[: len(starts)] = starts
+    all_grants[: len(grants)] = grants
+    return Changes(all_starts, all_grants)  # pyright: ignore[reportArgumentType] - numpy goes in
