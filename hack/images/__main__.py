@@ -2,11 +2,11 @@
 
 import argparse
 import fcntl
-import os
 import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from hack.cluster.errors import ClusterError
@@ -24,56 +24,80 @@ def main() -> int:
     commands.add_parser("names", help="print the images' names without building")
     options = parser.parse_args()
     try:
-        if options.command != "names":
-            archives = build()
-            if options.command == "load":
-                load(archives)
+        images = named() if options.command == "names" else build()
+        if options.command == "load":
+            load(images)
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted; run the same command again", file=sys.stderr)
         return 130
-    for recipe in RECIPES:
-        print(recipe.reference())
+    for image in images:
+        print(image.reference)
     return 0
 
 
-def build() -> list[Path]:
-    """Return the tars of all images, building those whose inputs changed.
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image: its full name, and the tar that holds it or will hold it."""
+
+    recipe: Recipe
+    reference: str
+    archive: Path
+
+
+def named() -> list[Image]:
+    """Return every image as the present sources name it."""
+    folder = shared_folder().absolute() / "images"
+    images: list[Image] = []
+    for recipe in RECIPES:
+        reference = recipe.reference()
+        tag = reference.rsplit(":", maxsplit=1)[-1]
+        images.append(Image(recipe, reference, folder / f"{recipe.name}-{tag}.tar"))
+    return images
+
+
+def build() -> list[Image]:
+    """Return all images, having built those whose inputs changed.
 
     Raises:
         ClusterError: a build fails.
     """
-    folder = shared_folder().absolute() / "images"
+    images = named()
+    folder = images[0].archive.parent
     with _exclusive(folder):
-        return [_archive(recipe, folder) for recipe in RECIPES]
+        for image in images:
+            if not image.archive.exists():
+                _build(image, folder)
+    return images
 
 
-def load(archives: list[Path]) -> None:
-    """Import tars into every node of the local cluster.
+def load(images: list[Image]) -> None:
+    """Import images into every node of the local cluster.
 
     Raises:
         ClusterError: the cluster refuses them.
     """
-    command = [sys.executable, "-m", "hack.cluster", "load", *map(str, archives)]
+    command = [
+        sys.executable,
+        "-m",
+        "hack.cluster",
+        "load",
+        *(str(image.archive) for image in images),
+    ]
     done = subprocess.run(command, cwd=REPOSITORY, check=False)
     if done.returncode != 0:
         raise ClusterError("the images could not be loaded; see above")
 
 
-def _archive(recipe: Recipe, folder: Path) -> Path:
-    reference = recipe.reference()
-    target = folder / f"{recipe.name}-{reference.rsplit(':', maxsplit=1)[-1]}.tar"
-    if target.exists():
-        return target
-    partial = target.with_suffix(".partial")
+def _build(image: Image, folder: Path) -> None:
+    partial = image.archive.with_suffix(".partial")
     partial.unlink(missing_ok=True)  # neither docker nor buildah appends to a tar
-    choose(folder).build(recipe, reference, partial)
-    for earlier in folder.glob(f"{recipe.name}-*.tar"):
+    choose(folder).build(image.recipe, image.reference, partial)
+    for earlier in folder.glob(f"{image.recipe.name}-*.tar"):
         earlier.unlink()
-    os.replace(partial, target)
-    return target
+    partial.replace(image.archive)
 
 
 @contextmanager

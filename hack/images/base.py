@@ -4,7 +4,6 @@ It stands in for the Dockerfiles' default base where no registry can be reached.
 no apt: what runs in a cluster needs no package manager.
 """
 
-import os
 from pathlib import Path
 
 from hack.cluster.check import install
@@ -41,5 +40,5 @@ def root_file_system(folder: Path) -> Path:
     )
     with long_step(lambda: f"making a base image from Debian {_SUITE}'s packages"):
         run(command, timeout_seconds=_TIMEOUT_SECONDS)
-    os.replace(partial, target)
+    partial.replace(target)
     return target

@@ -5,6 +5,7 @@ certificates), of which nothing gets into the image. What is downloaded is what 
 for the images' Python and libc, whatever this machine's are.
 """
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -37,11 +38,12 @@ def wheelhouse(recipe: Recipe, folder: Path) -> Path:
         *("--implementation", "cp", "--python-version", _PYTHON, *_platforms()),
         *requirements,
     )
-    with long_step(
-        lambda: f"downloading the wheels of {recipe.name}, {_megabytes(place)} MB so far"
-    ):
+    with long_step(lambda: f"downloading the wheels of the {recipe.name} image"):
         run(command, timeout_seconds=_TIMEOUT_SECONDS)
     complete.touch()
+    for earlier in place.parent.glob(f"{recipe.name}-*"):
+        if earlier != place:
+            shutil.rmtree(earlier)
     return place
 
 
@@ -51,7 +53,3 @@ def _platforms() -> list[str]:
     tags = [f"manylinux_2_{minor}_x86_64" for minor in versions]
     tags += ["manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64", "any"]
     return [part for tag in tags for part in ("--platform", tag)]
-
-
-def _megabytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.glob("*.whl")) // 10**6
