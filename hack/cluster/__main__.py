@@ -63,6 +63,7 @@ def up(layout: Layout, options: argparse.Namespace) -> None:
             local.up(layout, options.nodes)
         else:
             kind.up(layout, options.nodes or local.DEFAULT_NODES, shared_folder())
+    say(f"kubectl and helm are in {layout.binaries}; export KUBECONFIG={layout.kubeconfig}")
     print(layout.kubeconfig)
 
 

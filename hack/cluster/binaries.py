@@ -73,7 +73,11 @@ def _fetch_all(
 
 def _fetch_parts(layout: Layout, parts: list[versions.Part], go: sources.GoToolchain) -> None:
     for part in parts:
-        _fetch_part(layout, part, go)
+        try:
+            _fetch_part(layout, part, go)
+        except ClusterError as error:
+            say(f"failed: {error}")  # the build beside it may take minutes to end
+            raise
 
 
 def _build_kubernetes(layout: Layout, go: sources.GoToolchain) -> None:

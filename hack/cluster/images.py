@@ -19,7 +19,6 @@ from hack.cluster.errors import ClusterError
 
 _OCI_NAME = "io.containerd.image.name"
 _OCI_REFERENCE = "org.opencontainers.image.ref.name"
-_DEFAULT_DOMAIN = "docker.io"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +145,15 @@ def config_digest(manifest: Any, blob: Any) -> str:
 def full_name(name: str) -> str:
     """Spell a name as containerd stores it.
 
-    >>> full_name("localhost/app"), full_name("busybox:1.36"), full_name("me/app:2")
-    ('localhost/app:latest', 'docker.io/library/busybox:1.36', 'docker.io/me/app:2')
+    >>> full_name("localhost/app"), full_name("localhost/app:2")
+    ('localhost/app:latest', 'localhost/app:2')
+
+    Raises:
+        ClusterError: the name has no domain; clients disagree about what it then means.
     """
     domain, slash, rest = name.partition("/")
     if not slash or not ("." in domain or ":" in domain or domain == "localhost"):
-        domain, rest = _DEFAULT_DOMAIN, name if slash else f"library/{name}"
+        raise ClusterError(f"image {name!r} names no registry; tag it as localhost/{name}")
     if ":" not in rest.rsplit("/", maxsplit=1)[-1] and "@" not in rest:
         rest = f"{rest}:latest"
     return f"{domain}/{rest}"

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hack.cluster import images
-from hack.cluster.console import elapsed, say
+from hack.cluster.console import elapsed, long_step, say
 from hack.cluster.errors import ClusterError
 from hack.cluster.layout import Layout, Node
 from hack.cluster.shell import Argument, run, succeeds
@@ -21,18 +21,21 @@ def load(layout: Layout, nodes: tuple[Node, ...], archives: list[Path]) -> None:
         ClusterError: a tar cannot be read, or containerd refuses it.
     """
     for archive in archives:
-        names = ", ".join(image.name for image in images.read(archive))
-        size = archive.stat().st_size / 1e6
-        say(f"loading {names} ({size:.0f} MB) into {len(nodes)} nodes")
-        started = time.monotonic()
-        with ThreadPoolExecutor(max_workers=len(nodes)) as pool:
-            jobs = [pool.submit(load_into, layout, node, archive) for node in nodes]
-        imported = [job.result() for job in jobs]
-        skipped = [each.name for each, done in zip(nodes, imported, strict=True) if not done]
-        if skipped:
-            say(f"skipped {', '.join(skipped)}: the same image is there")
-        if any(imported):
-            say(f"loaded {names}, {elapsed(time.monotonic() - started)}")
+        _load_one(layout, nodes, archive)
+
+
+def _load_one(layout: Layout, nodes: tuple[Node, ...], archive: Path) -> None:
+    names = ", ".join(image.name for image in images.read(archive))
+    size = archive.stat().st_size / 1e6
+    step = f"loading {names} ({size:.0f} MB) into {len(nodes)} nodes"
+    started = time.monotonic()
+    with long_step(lambda: step), ThreadPoolExecutor(max_workers=len(nodes)) as pool:
+        imported = list(pool.map(lambda node: load_into(layout, node, archive), nodes))
+    skipped = [node.name for node, done in zip(nodes, imported, strict=True) if not done]
+    if skipped:
+        say(f"skipped {', '.join(skipped)}: the same image is there")
+    if any(imported):
+        say(f"loaded {names}, {elapsed(time.monotonic() - started)}")
 
 
 def load_into(layout: Layout, node: Node, archive: Path) -> bool:

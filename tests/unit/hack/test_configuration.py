@@ -176,11 +176,15 @@ def test_an_index_leads_to_the_config_of_this_machines_architecture():
     ("name", "expected"),
     [
         ("localhost/app", "localhost/app:latest"),
-        ("busybox:1.36", "docker.io/library/busybox:1.36"),
-        ("me/app:2", "docker.io/me/app:2"),
         ("host:5000/app", "host:5000/app:latest"),
         ("example.org/a/b@sha256:0", "example.org/a/b@sha256:0"),
     ],
 )
 def test_image_names_are_spelled_as_containerd_stores_them(name: str, expected: str):
     assert images.full_name(name) == expected
+
+
+@pytest.mark.parametrize("name", ["busybox:1.36", "me/app:2"])
+def test_an_image_name_without_a_domain_is_refused(name: str):
+    with pytest.raises(ClusterError, match="tag it as localhost/"):
+        images.full_name(name)
