@@ -92,7 +92,6 @@ class Buildah:
         self._ensure_installed()
         self._ensure_base()
         wheels = wheelhouse(recipe, self._folder)
-        self._remove_earlier(recipe)
         command = (
             *(*self._buildah, "build", "--isolation", "chroot", "--network", "host", "--layers"),
             *("--build-arg", f"BASE_IMAGE={base.REFERENCE}"),
@@ -103,6 +102,7 @@ class Buildah:
         _logged(command, self._folder / f"{recipe.name}.log", f"building {reference} with buildah")
         destination = f"docker-archive:{target}:{reference}"
         run((*self._buildah, "push", reference, destination), timeout_seconds=_SAVE_TIMEOUT_SECONDS)
+        self._remove_earlier(recipe, reference)
 
     def _ensure_installed(self) -> None:
         if succeeds(["buildah", "--version"]):
@@ -123,12 +123,12 @@ class Buildah:
         run((*self._buildah, "add", "--quiet", container, files, "/"), timeout_seconds=600)
         run((*self._buildah, "commit", "--quiet", "--rm", container, base.REFERENCE))
 
-    def _remove_earlier(self, recipe: Recipe) -> None:
-        """Take the names of earlier builds away; their layers stay as the cache of this one."""
+    def _remove_earlier(self, recipe: Recipe, kept: str) -> None:
+        """Remove earlier builds; the layers they share with `kept` stay, as its cache."""
         listed = run((*self._buildah, "images", "--format", "{{.Name}}:{{.Tag}}"))
         for name in listed.split():
-            if name.startswith(f"{recipe.repository}:"):
-                run((*self._buildah, "untag", name))
+            if name.startswith(f"{recipe.repository}:") and name != kept:
+                run((*self._buildah, "rmi", name))
 
 
 def _logged(command: tuple[Argument, ...], log: Path, message: str) -> None:
