@@ -1,0 +1,162 @@
+"""From an order to the HTTP answer, the same for both endpoints.
+
+    start ─► wait for the engine's first word ─┬─ refused ─► 4xx
+                                               ├─ stream  ─► SSE, a frame per turn of the loop
+                                               └─ whole   ─► gather all, one JSON
+
+Somebody always watches the connection: a client that goes away takes its requests out of the
+engine, streaming or not.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from typing import Any, TypeVar
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive
+
+from radixloom_runtime.errors import RequestError
+from radixloom_runtime.server import problems, sse
+from radixloom_runtime.server.form import Form
+from radixloom_runtime.server.generation import Choice, ChoiceDelta, Generation
+from radixloom_runtime.server.problems import ClientDisconnectedError
+from radixloom_runtime.server.replies import CachedTokens, Usage
+from radixloom_runtime.text.pipeline import TextDelta
+
+FIRST_WORD_SECONDS = 1.0
+"""A refusal by the engine comes at once, and should become a status rather than an event; a long
+queue must not keep the headers back."""
+
+_T = TypeVar("_T")
+
+log = structlog.get_logger()
+
+
+async def whole(request: Request, form: Form, generation: Generation) -> Response:
+    """Wait for all choices and answer with one JSON object."""
+    try:
+        generation.start()
+        answers = await until_disconnect(request.receive, _gather(generation))
+        return problems.json_response(form.reply(answers, usage_of(generation)))
+    finally:
+        finish(generation)
+
+
+async def stream(form: Form, generation: Generation, *, with_usage: bool) -> Response:
+    """Answer with server-sent events, unless the engine refuses at once."""
+    try:
+        generation.start()
+        first = await _first_word(generation)
+    except BaseException:
+        finish(generation)
+        raise
+    return sse.SseResponse(_events(form, generation, first, with_usage=with_usage))
+
+
+async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, _T]) -> _T:
+    """Run `work` while the client is there. Raises: `ClientDisconnectedError`."""
+    task = asyncio.ensure_future(work)
+    watch = asyncio.ensure_future(sse.disconnected(receive))
+    try:
+        await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise ClientDisconnectedError
+    finally:
+        watch.cancel()
+        task.cancel()
+
+
+def usage_of(generation: Generation) -> Usage:
+    """Count the tokens; each prompt once, with what its first choice found in the cache."""
+    firsts = [
+        choice
+        for choice in generation.choices.values()
+        if choice.index % generation.order.num_samples == 0
+    ]
+    prompt_tokens = sum(len(choice.prompt.ids) for choice in firsts)
+    output_tokens = sum(choice.num_output for choice in generation.choices.values())
+    cached_tokens = sum(choice.cached_tokens for choice in firsts)
+    return Usage(
+        prompt_tokens=prompt_tokens,
+        completion_tokens=output_tokens,
+        total_tokens=prompt_tokens + output_tokens,
+        prompt_tokens_details=CachedTokens(cached_tokens),
+    )
+
+
+def finish(generation: Generation) -> None:
+    """Free what the engine holds, and log how the request went."""
+    generation.close()
+    usage = usage_of(generation)
+    reasons = [choice.finish_reason or "abort" for choice in generation.choices.values()]
+    log.info(
+        "request.finished",
+        prompt_tokens=usage.prompt_tokens,
+        cached_tokens=usage.prompt_tokens_details.cached_tokens,
+        output_tokens=usage.completion_tokens,
+        finish_reason=",".join(dict.fromkeys(reasons)),
+        **generation.seconds(),
+    )
+
+
+async def _first_word(generation: Generation) -> list[ChoiceDelta]:
+    try:
+        await asyncio.wait_for(generation.inbox.wait(), FIRST_WORD_SECONDS)
+    except TimeoutError:
+        return []
+    return await generation.next()
+
+
+async def _gather(generation: Generation) -> list[ChoiceDelta]:
+    parts: dict[int, list[ChoiceDelta]] = {}
+    while not generation.is_finished:
+        for delta in await generation.next():
+            parts.setdefault(delta.choice.index, []).append(delta)
+    return [joined(parts[index]) for index in sorted(parts)]
+
+
+def joined(deltas: Sequence[ChoiceDelta]) -> ChoiceDelta:
+    """Make one delta of all those of a choice."""
+    texts = [delta.text for delta in deltas]
+    has_logprobs = texts[0].logprobs is not None
+    return ChoiceDelta(
+        choice=deltas[0].choice,
+        text=TextDelta(
+            text="".join(text.text for text in texts),
+            token_ids=[token_id for text in texts for token_id in text.token_ids],
+            finish_reason=texts[-1].finish_reason,
+            logprobs=[entry for text in texts for entry in text.logprobs or ()]
+            if has_logprobs
+            else None,
+            text_offsets=[offset for text in texts for offset in text.text_offsets],
+        ),
+        is_first=True,
+        prompt_logprobs=deltas[0].prompt_logprobs,
+    )
+
+
+async def _events(
+    form: Form, generation: Generation, first: list[ChoiceDelta], *, with_usage: bool
+) -> AsyncGenerator[bytes, None]:
+    """Yield frames of events until all choices are told; however it ends, leave nothing behind."""
+    choices: list[Choice] = list(generation.choices.values())
+    try:
+        yield b"".join(map(sse.event, form.opening(choices))) + _frame(form, first)
+        while not generation.is_finished:
+            if frame := _frame(form, await generation.next()):
+                yield frame
+        if with_usage:
+            yield sse.event(form.usage_chunk(usage_of(generation)))
+        yield sse.DONE
+    except RequestError as error:
+        yield sse.event(problems.error_object(error))
+    finally:
+        finish(generation)
+
+
+def _frame(form: Form, deltas: Sequence[ChoiceDelta]) -> bytes:
+    chunks = [chunk for delta in deltas if (chunk := form.chunk(delta)) is not None]
+    return b"".join(map(sse.event, chunks))

@@ -1,0 +1,122 @@
+"""The HTTP application: routes, the frame around them, and errors in OpenAI's form.
+
+Bodies are read by `parsing` and not by FastAPI, whose errors have another form; FastAPI routes,
+and documents the schemas under `/docs`.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from radixloom_runtime import __version__
+from radixloom_runtime.errors import RequestError
+from radixloom_runtime.server import (
+    answering,
+    chat,
+    completions,
+    generation,
+    health,
+    parsing,
+    problems,
+)
+from radixloom_runtime.server.catalog import ServedModel
+from radixloom_runtime.server.form import Form
+from radixloom_runtime.server.frame import Frame
+from radixloom_runtime.server.order import Order, check_model
+from radixloom_runtime.server.schema import TextRequest
+from radixloom_runtime.server.schema_chat import ChatRequest
+from radixloom_runtime.server.schema_completions import CompletionRequest
+from radixloom_runtime.server.service import Service, service_of
+
+ENDPOINTS = frozenset(
+    {"/v1/chat/completions", "/v1/completions", "/v1/models"}
+    | {"/healthz", "/startupz", "/readyz", "/metrics", "/version"}
+)
+"""Paths that the metrics tell apart."""
+
+router = APIRouter(prefix="/v1", tags=["OpenAI"])
+
+
+def _body_of(kind: type[TextRequest]) -> dict[str, Any]:
+    """Document the body that `parsing` reads by itself."""
+    schema = {"schema": kind.model_json_schema()}
+    return {"requestBody": {"required": True, "content": {"application/json": schema}}}
+
+
+@router.post("/chat/completions", openapi_extra=_body_of(ChatRequest))
+async def create_chat_completion(request: Request) -> Response:
+    """Answer a conversation."""
+    service = service_of(request)
+    serving = service.lifecycle.admit()
+    wanted = await parsing.chat_request(request)
+    form = chat.ChatForm(wanted, serving.model.token_bytes)
+    return await _answer(request, wanted, chat.make_order(wanted, serving), form, serving.model)
+
+
+@router.post("/completions", openapi_extra=_body_of(CompletionRequest))
+async def create_completion(request: Request) -> Response:
+    """Continue a text."""
+    service = service_of(request)
+    serving = service.lifecycle.admit()
+    wanted = await parsing.completion_request(request)
+    model = serving.model
+    form = completions.CompletionForm(wanted, model.tokenizer, model.token_bytes)
+    return await _answer(request, wanted, completions.make_order(wanted, serving), form, model)
+
+
+@router.get("/models")
+async def list_models(request: Request) -> Response:
+    """List the one model."""
+    serving = service_of(request).lifecycle.admit()
+    card = serving.model.card(serving.limits.max_model_len)
+    return problems.json_response({"object": "list", "data": [card]})
+
+
+@router.get("/models/{name:path}")
+async def retrieve_model(request: Request, name: str) -> Response:
+    """Describe the model."""
+    serving = service_of(request).lifecycle.admit()
+    check_model(name, serving.model)
+    return problems.json_response(serving.model.card(serving.limits.max_model_len))
+
+
+async def _answer(
+    request: Request, wanted: TextRequest, order: Order, form: Form, model: ServedModel
+) -> Response:
+    service = service_of(request)
+    work = generation.prepare(order, model.tokenizer, service.engine, service.metrics)
+    if not wanted.stream:
+        return await answering.whole(request, form, work)
+    options = wanted.stream_options
+    with_usage = bool(options and options.include_usage)
+    return await answering.stream(form, work, with_usage=with_usage)
+
+
+def build(service: Service) -> Frame:
+    """Make the ASGI application."""
+    app = FastAPI(title="Radixloom", version=__version__, redoc_url=None)
+    app.state.service = service
+    app.include_router(router)
+    app.include_router(health.router)
+    app.add_exception_handler(RequestError, _on_request_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    return Frame(app, service=service, endpoints=ENDPOINTS)
+
+
+async def _on_request_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)  # noqa: S101 - what it is registered for
+    return problems.response(error)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """Put what routing refuses (no such path, wrong method) into OpenAI's form."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+    reason = HTTPStatus(error.status_code).phrase.lower()
+    refusal = RequestError(f"{request.method} {request.url.path}: {reason}")
+    content = problems.error_object(refusal)
+    return problems.json_response(
+        content, status=error.status_code, headers=dict(error.headers or {})
+    )

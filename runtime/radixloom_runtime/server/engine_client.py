@@ -1,0 +1,115 @@
+"""The server's side of the talk with the engine, in one asyncio loop.
+
+    handlers ── submit, abort ──► outbox ── one frame ──► engine
+    handlers ◄──── inbox per HTTP request ◄── receiver ◄── engine
+
+Handlers never touch the socket: what several of them say in one turn of the loop leaves in one
+frame. A request is forgotten with its last Output, its Rejected, or its Abort, whichever is first;
+what comes for it later is dropped.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+from radixloom_runtime.server.inbox import EngineLost, Inbox
+from radixloom_runtime.wire.channels import ServerChannel
+from radixloom_runtime.wire.messages import (
+    Abort,
+    Drain,
+    EngineMessage,
+    Failed,
+    Output,
+    Ready,
+    Rejected,
+    ServerMessage,
+    Starting,
+    Stats,
+    Submit,
+)
+
+StateMessage = Starting | Ready | Stats | Failed
+"""What the engine says of itself rather than of a request."""
+
+
+class EngineClient:
+    """Sends requests to the engine and hands its answers to their handlers."""
+
+    def __init__(self, channel: ServerChannel, *, on_state: Callable[[StateMessage], None]) -> None:
+        """`on_state` is told what the engine says of itself."""
+        self._channel = channel
+        self._on_state = on_state
+        self._inboxes: dict[str, Inbox] = {}
+        self._outbox: list[ServerMessage] = []
+        self._has_outgoing = asyncio.Event()
+        self._lost: EngineLost | None = None
+
+    @property
+    def num_open(self) -> int:
+        """Choices that the engine was given and has not ended."""
+        return len(self._inboxes)
+
+    async def run(self) -> None:
+        """Talk until cancelled. Raises: `WireError` on a frame that cannot be read."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._send())
+            group.create_task(self._receive())
+
+    def submit(self, submits: Sequence[Submit], inbox: Inbox) -> None:
+        """Send requests whose answers go to `inbox`."""
+        if self._lost is not None:
+            inbox.put(self._lost)
+            return
+        for submit in submits:
+            self._inboxes[submit.request_id] = inbox
+        self._say(*submits)
+
+    def abort(self, request_ids: Iterable[str]) -> None:
+        """Forget those of the requests that are still open, here and in the engine."""
+        open_ids = [name for name in request_ids if self._inboxes.pop(name, None) is not None]
+        self._say(*map(Abort, open_ids))
+
+    def drain(self) -> None:
+        """Ask the engine to finish and exit."""
+        self._say(Drain())
+
+    def lose(self, message: str) -> None:
+        """Tell every open and future request that the engine is gone."""
+        self._lost = EngineLost(message)
+        inboxes = {id(inbox): inbox for inbox in self._inboxes.values()}
+        self._inboxes.clear()
+        for inbox in inboxes.values():
+            inbox.put(self._lost)
+
+    def _say(self, *messages: ServerMessage) -> None:
+        if messages:
+            self._outbox.extend(messages)
+            self._has_outgoing.set()
+
+    async def _send(self) -> None:
+        while True:
+            await self._has_outgoing.wait()
+            self._has_outgoing.clear()
+            messages, self._outbox = self._outbox, []
+            await self._channel.send(*messages)
+
+    async def _receive(self) -> None:
+        while True:
+            for message in await self._channel.receive():
+                self._dispatch(message)
+
+    def _dispatch(self, message: EngineMessage) -> None:
+        match message:
+            case Output():
+                self._hand_over(message, is_last=message.finish_reason is not None)
+            case Rejected():
+                self._hand_over(message, is_last=True)
+            case Starting() | Ready() | Stats() | Failed():
+                self._on_state(message)
+
+    def _hand_over(self, message: Output | Rejected, *, is_last: bool) -> None:
+        inbox = self._inboxes.get(message.request_id)
+        if inbox is None:  # aborted while this was on its way
+            return
+        if is_last:
+            del self._inboxes[message.request_id]
+        inbox.put(message)

@@ -1,0 +1,89 @@
+"""What surrounds every HTTP request: its id, its metric, and the answer to a defect of ours.
+
+A plain ASGI middleware: Starlette's base class for them buffers streams behind another task.
+"""
+
+import contextlib
+import re
+import secrets
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from radixloom_runtime.server import problems
+from radixloom_runtime.server.service import Service
+
+REQUEST_ID_HEADER = "x-request-id"
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+log = structlog.get_logger()
+
+
+class Frame:
+    """Gives each request an id, counts its answer, and lets no traceback out."""
+
+    def __init__(self, app: ASGIApp, *, service: Service, endpoints: frozenset[str]) -> None:
+        """Requests to other paths than `endpoints` are counted together."""
+        self._app = app
+        self._lifecycle = service.lifecycle
+        self._metrics = service.metrics
+        self._endpoints = endpoints
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection of the ASGI server."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(Headers(scope=scope))
+        status = 0
+
+        async def send_framed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
+            await send(message)
+
+        try:
+            with structlog.contextvars.bound_contextvars(
+                request_id=request_id, endpoint=scope["path"]
+            ):
+                await self._app_or_500(scope, receive, send_framed, request_id)
+        finally:
+            self._count(scope["path"], status)
+
+    async def _app_or_500(
+        self, scope: Scope, receive: Receive, send: Send, request_id: str
+    ) -> None:
+        has_started = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal has_started
+            has_started = True
+            await send(message)
+
+        # Probes and scrapes are not in flight: a drain does not wait for them.
+        is_work = scope["method"] == "POST"
+        try:
+            with self._lifecycle.request() if is_work else contextlib.nullcontext():
+                await self._app(scope, receive, send_noting)
+        except problems.ClientDisconnectedError:
+            log.info("request.disconnected")
+        except Exception:
+            log.exception("request.failed")
+            if has_started:
+                raise  # half an answer is out: the connection must break
+            content = problems.internal_error_object(request_id)
+            await problems.json_response(content, status=500)(scope, receive, send)
+
+    def _count(self, path: str, status: int) -> None:
+        endpoint = path if path in self._endpoints else "other"
+        # 499, as nginx has it: the client left before any answer.
+        self._metrics.http_requests.labels(endpoint, str(status or 499)).inc()
+
+
+def _request_id(headers: Headers) -> str:
+    """Take the client's id if it is fit for a log line, else make one."""
+    given = headers.get(REQUEST_ID_HEADER, "")
+    return given if _REQUEST_ID.fullmatch(given) else f"req-{secrets.token_hex(12)}"

@@ -1,0 +1,83 @@
+"""`/healthz`, `/startupz`, `/readyz`, `/metrics`: what kubelets and Prometheus ask.
+
+healthz    the process answers and its engine lives; fails once the engine is gone
+startupz   503 with the progress until ready, then 200 with what the start took
+readyz     requests should be sent here: ready, not draining, steps succeed
+"""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from radixloom_runtime import __version__
+from radixloom_runtime.metrics import CONTENT_TYPE
+from radixloom_runtime.server.lifecycle import Lifecycle, Serving
+from radixloom_runtime.server.problems import json_response
+from radixloom_runtime.server.service import service_of
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz")
+async def healthz(request: Request) -> Response:
+    """Whether the process should live on."""
+    lifecycle = service_of(request).lifecycle
+    if lifecycle.engine_lost is not None:
+        return json_response({"status": "failed", "reason": lifecycle.engine_lost}, status=503)
+    return json_response({"status": "ok"})
+
+
+@router.get("/startupz")
+async def startupz(request: Request) -> Response:
+    """How far the start is."""
+    lifecycle = service_of(request).lifecycle
+    serving = lifecycle.serving
+    if serving is None:
+        return json_response(_progress(lifecycle), status=503)
+    return json_response(_start_report(serving))
+
+
+@router.get("/readyz")
+async def readyz(request: Request) -> Response:
+    """Whether to send requests here."""
+    reason = service_of(request).lifecycle.why_not_ready()
+    if reason is not None:
+        return json_response({"status": "unavailable", "reason": reason}, status=503)
+    return json_response({"status": "ready"})
+
+
+@router.get("/metrics")
+async def metrics(request: Request) -> Response:
+    """Prometheus text."""
+    content = service_of(request).metrics.render()
+    return Response(content, headers={"content-type": CONTENT_TYPE})
+
+
+@router.get("/version")
+async def version() -> Response:
+    """The release that runs."""
+    return json_response({"version": __version__})
+
+
+def _progress(lifecycle: Lifecycle) -> dict[str, Any]:
+    progress = lifecycle.progress
+    return {
+        "status": "starting",
+        "phase": progress.phase,
+        "done": progress.done,
+        "total": progress.total,
+        "unit": progress.unit,
+        "seconds": progress.seconds,
+    }
+
+
+def _start_report(serving: Serving) -> dict[str, Any]:
+    limits = serving.limits
+    return {
+        "status": "started",
+        "model": serving.model.name,
+        "start_seconds": limits.start_seconds,
+        "num_buckets": limits.num_buckets,
+        "compile_cache_hits": limits.compile_cache_hits,
+    }

@@ -1,0 +1,132 @@
+"""From the bytes of a body to a checked request.
+
+    bytes ──limit──► JSON object ──unsupported──► pydantic model
+
+Whatever is wrong ends as one `RequestError` that names the parameter.
+"""
+
+from typing import Any, TypeVar
+
+import msgspec
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from starlette.requests import ClientDisconnect, Request
+
+from radixloom_runtime.errors import RequestError
+from radixloom_runtime.server import unsupported
+from radixloom_runtime.server.problems import BodyTooLargeError, ClientDisconnectedError
+from radixloom_runtime.server.schema import TextRequest
+from radixloom_runtime.server.schema_chat import ChatRequest
+from radixloom_runtime.server.schema_completions import CompletionRequest
+
+MAX_BODY_BYTES = 32 * 2**20
+"""A million tokens as JSON numbers are about 8 MB."""
+
+RequestT = TypeVar("RequestT", bound=TextRequest)
+
+_CODES = {
+    "extra_forbidden": "unknown_parameter",
+    "missing": "missing_required_parameter",
+}
+
+
+async def chat_request(request: Request) -> ChatRequest:
+    """Read and check a chat completion's body. Raises: `RequestError`."""
+    body = await _json_object(request)
+    body = _without_effect_free(body, unsupported.CHAT)
+    messages = body.get("messages")
+    if isinstance(messages, list):
+        body["messages"] = [_message(index, item) for index, item in enumerate(messages)]
+    return _validate(ChatRequest, body)
+
+
+async def completion_request(request: Request) -> CompletionRequest:
+    """Read and check a text completion's body. Raises: `RequestError`."""
+    body = await _json_object(request)
+    return _validate(CompletionRequest, _without_effect_free(body, unsupported.COMPLETIONS))
+
+
+async def _json_object(request: Request) -> dict[str, Any]:
+    body = await _bytes(request)
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RequestError(f"the body is no JSON: {error}", code="invalid_json") from error
+    if not isinstance(found, dict):
+        raise RequestError("the body must be a JSON object", code="invalid_json")
+    return found
+
+
+async def _bytes(request: Request) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > MAX_BODY_BYTES:
+                raise BodyTooLargeError(
+                    f"the body is larger than {MAX_BODY_BYTES} bytes", code="body_too_large"
+                )
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise ClientDisconnectedError from None
+    return b"".join(chunks)
+
+
+def _without_effect_free(
+    body: dict[str, Any], table: "unsupported.Mapping[str, tuple[Any, ...]]"
+) -> dict[str, Any]:
+    body = {name: value for name, value in body.items() if name not in unsupported.WITHOUT_EFFECT}
+    body = unsupported.without_unsupported(body, table)
+    options = body.get("stream_options")
+    if isinstance(options, dict):
+        body["stream_options"] = unsupported.without_unsupported(
+            options, unsupported.STREAM_OPTIONS, at="stream_options."
+        )
+    return body
+
+
+def _message(index: int, message: Any) -> Any:
+    if not isinstance(message, dict):
+        return message
+    return unsupported.without_unsupported(message, unsupported.MESSAGE, at=f"messages[{index}].")
+
+
+def _validate(kind: type[RequestT], body: dict[str, Any]) -> RequestT:
+    try:
+        return kind.model_validate(body)
+    except ValidationError as error:
+        raise _request_error(error.errors(include_url=False)[0]) from error
+
+
+def _request_error(details: ErrorDetails) -> RequestError:
+    param = _path(details["loc"])
+    kind = details["type"]
+    if kind == "extra_forbidden":
+        message = f"unknown parameter: {param}"
+    elif kind == "missing":
+        message = f"missing required parameter: {param}"
+    else:
+        message = _sentence(param, details)
+    return RequestError(message, param=param or None, code=_CODES.get(kind, "invalid_value"))
+
+
+def _sentence(param: str, details: ErrorDetails) -> str:
+    text = details["msg"].removeprefix("Value error, ")
+    if not param:
+        return text
+    if details["type"] == "value_error":
+        return f"{param}: {text}"
+    found = repr(details["input"])
+    return f"{param}: {text}, found {found if len(found) <= 80 else found[:80] + '…'}"
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """Write `("messages", 0, "role")` as `messages[0].role`; union branches are left out."""
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part.isidentifier() and part not in {"str", "list"}:
+            path += f".{part}" if path else part
+    return path

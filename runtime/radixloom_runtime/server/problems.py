@@ -1,0 +1,90 @@
+"""Errors as OpenAI writes them: `{"error": {"message", "type", "param", "code"}}`.
+
+What the client must change is a `RequestError` with its status; everything else is ours, is
+logged with its traceback, and tells the client no more than the request's id.
+"""
+
+import math
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from radixloom_runtime.errors import OverloadedError, RequestError
+
+STARTING_RETRY_SECONDS = 5.0
+
+
+class ModelNotFoundError(RequestError):
+    """The request names a model that is not served here."""
+
+    status = 404
+
+
+class BodyTooLargeError(RequestError):
+    """The body is larger than any prompt that fits."""
+
+    status = 413
+
+
+class UnavailableError(RequestError):
+    """Not now: starting or draining."""
+
+    status = 503
+    kind = "service_unavailable_error"
+
+    def __init__(self, message: str, *, code: str, retry_after_seconds: float) -> None:
+        super().__init__(message, code=code)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class EngineLostError(RequestError):
+    """The engine ended while it worked on the request."""
+
+    status = 500
+    kind = "server_error"
+
+
+class ClientDisconnectedError(Exception):
+    """Nobody waits for the answer any more."""
+
+
+def error_object(error: RequestError) -> dict[str, Any]:
+    """Return the JSON object of an error."""
+    return {
+        "error": {
+            "message": str(error),
+            "type": error.kind,
+            "param": error.param,
+            "code": error.code,
+        }
+    }
+
+
+def internal_error_object(request_id: str) -> dict[str, Any]:
+    """Return the JSON object of an error of ours, which says nothing of its cause."""
+    return {
+        "error": {
+            "message": f"internal error; the server's log has it under request {request_id}",
+            "type": "server_error",
+            "param": None,
+            "code": "internal_error",
+        }
+    }
+
+
+def response(error: RequestError) -> Response:
+    """Return the HTTP answer of an error."""
+    headers: dict[str, str] = {}
+    if isinstance(error, OverloadedError | UnavailableError):
+        headers["retry-after"] = str(math.ceil(error.retry_after_seconds))
+    return json_response(error_object(error), status=error.status, headers=headers)
+
+
+def json_response(
+    content: object, *, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    """Return `content`, msgspec structs included, as JSON."""
+    return Response(
+        msgspec.json.encode(content), status, headers=headers, media_type="application/json"
+    )

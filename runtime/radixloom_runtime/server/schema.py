@@ -1,0 +1,86 @@
+"""What both text endpoints take: sampling, stopping, logprobs.
+
+Strict: JSON's own types, no coercion; a field that is not declared is refused by name. `null`
+means the default, as with OpenAI. Where a parameter is not OpenAI's, the name is the one that other
+servers use for it.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+MAX_STOPS = 16
+MAX_CHOICES = 128
+MAX_TOP_LOGPROBS = 20
+
+TokenId = Annotated[int, Field(ge=0)]
+StopString = Annotated[str, Field(min_length=1)]
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _int_keys(value: Any) -> Any:
+    """Token ids are the keys of a JSON object, hence strings."""
+    if not isinstance(value, dict):
+        return value
+    bad = [key for key in value if not (isinstance(key, str) and key.isascii() and key.isdigit())]
+    if bad:
+        raise ValueError(f"the keys must be token ids, found {bad[0]!r}")
+    return {int(key): bias for key, bias in value.items()}
+
+
+class StreamOptions(BaseModel):
+    """How a stream is told."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    include_usage: bool | None = None
+    """A last chunk without choices carries `usage`."""
+
+
+class TextRequest(BaseModel):
+    """Parameters of both endpoints."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    model: str
+    max_tokens: int | None = Field(None, ge=0)
+    temperature: float | None = Field(None, ge=0, le=2)
+    """0 is greedy. Default: the checkpoint's, else 1."""
+    top_p: float | None = Field(None, ge=0, le=1)
+    top_k: int | None = Field(None, ge=-1)
+    """0 and -1 keep all tokens."""
+    min_p: float | None = Field(None, ge=0, le=1)
+    seed: int | None = None
+    """Choice i of a prompt is drawn with seed + i, modulo 2^32."""
+    n: int | None = Field(None, ge=1, le=MAX_CHOICES)
+    stop: Annotated[
+        list[StopString] | None, BeforeValidator(_as_list), Field(max_length=MAX_STOPS)
+    ] = None
+    """Cut out of the text. Complete ones count from `min_tokens` tokens on."""
+    stop_token_ids: list[TokenId] | None = None
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    repetition_penalty: float | None = Field(None, gt=0, le=10)
+    logit_bias: Annotated[
+        dict[int, Annotated[float, Field(ge=-100, le=100)]] | None, BeforeValidator(_int_keys)
+    ] = None
+    ignore_eos: bool | None = None
+    """Go on after the end-of-sequence token; `stop` and `stop_token_ids` still count."""
+    min_tokens: int | None = Field(None, ge=0)
+    skip_special_tokens: bool | None = None
+    """Default true: special tokens add no text."""
+    priority: int | None = Field(None, ge=-(2**31), lt=2**31)
+    """Lower runs first."""
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    return_token_ids: bool | None = None
+    """Add `prompt_token_ids` and `token_ids` to each choice."""
+
+    @model_validator(mode="after")
+    def _stream_options_need_a_stream(self) -> "TextRequest":
+        if self.stream_options is not None and not self.stream:
+            raise ValueError("stream_options is only allowed when stream is true")
+        return self

@@ -1,0 +1,65 @@
+"""The body of `POST /v1/completions`."""
+
+from typing import Annotated
+
+from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
+
+from radixloom_runtime.server.schema import MAX_TOP_LOGPROBS, TextRequest
+
+DEFAULT_MAX_TOKENS = 16
+"""OpenAI's for this endpoint."""
+
+OnePrompt = str | list[int]
+
+_FORMS = "a string, a list of strings, a list of token ids, or a list of lists of token ids"
+
+
+def _prompts(value: object) -> list[OnePrompt]:
+    """Tell the four forms apart. By hand: a union of lists reports an error per form and item."""
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list) or not value:
+        raise ValueError(f"must be {_FORMS}, and not empty")
+    if _is_ids(value):
+        return [value]
+    for index, item in enumerate(value):
+        if not (isinstance(item, str) and isinstance(value[0], str)) and not _is_ids(item):
+            raise ValueError(f"must be {_FORMS}; item {index} does not fit")
+    return value
+
+
+def _is_ids(value: object) -> bool:
+    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+
+
+class CompletionRequest(TextRequest):
+    """Parameters of a text completion."""
+
+    prompt: Annotated[
+        list[OnePrompt],
+        PlainValidator(_prompts),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "string"},
+                    {"type": "array", "items": {"type": "string"}},
+                    {"type": "array", "items": {"type": "integer"}},
+                    {
+                        "type": "array",
+                        "items": {"type": "array", "items": {"type": "integer"}},
+                    },
+                ]
+            }
+        ),
+    ]
+    max_tokens: int | None = Field(None, ge=0)
+    """Default 16. 0 only with `echo`."""
+    logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
+    echo: bool | None = None
+    """Begin the text with the prompt; with `logprobs`, tell those of the prompt too."""
+
+    @model_validator(mode="after")
+    def _nothing_asked_for(self) -> "CompletionRequest":
+        if self.max_tokens == 0 and not self.echo:
+            raise ValueError("max_tokens 0 is only allowed when echo is true")
+        return self

@@ -1,0 +1,24 @@
+"""What the endpoints work with: one object per process, found through the request."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from starlette.requests import Request
+
+from radixloom_runtime.metrics import Metrics
+from radixloom_runtime.server.engine_client import EngineClient
+from radixloom_runtime.server.lifecycle import Lifecycle
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The engine's client, the state of the process, and its metrics."""
+
+    engine: EngineClient
+    lifecycle: Lifecycle
+    metrics: Metrics
+
+
+def service_of(request: Request) -> Service:
+    """Return the service of the application that received `request`."""
+    return cast("Service", request.app.state.service)

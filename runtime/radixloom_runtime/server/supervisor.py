@@ -1,0 +1,192 @@
+"""The life of the server process: starts the engine, watches it, drains, decides the exit code.
+
+starting ── engine Ready and tokenizer loaded ──► serving
+    │ tokenizer broken: its error                    │ stop(): drain, exit 0
+    └──────────────── engine gone: exit 2 where the user can mend it, else 1
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from radixloom_runtime import __version__
+from radixloom_runtime.errors import ConfigurationError
+from radixloom_runtime.metrics import Metrics
+from radixloom_runtime.server import catalog
+from radixloom_runtime.server.engine_client import EngineClient, StateMessage
+from radixloom_runtime.server.engine_counters import EngineCounters
+from radixloom_runtime.server.engine_process import EngineProcess
+from radixloom_runtime.server.lifecycle import Lifecycle
+from radixloom_runtime.server.service import Service
+from radixloom_runtime.settings import RuntimeSettings
+from radixloom_runtime.wire import channels
+from radixloom_runtime.wire.messages import Ready, Stats
+
+Launch = Callable[[str, RuntimeSettings], tuple[Sequence[str], Mapping[str, str]]]
+"""Channel address and settings to the engine's argument list and environment."""
+
+ENGINE_GRACE_SECONDS = 5.0
+LAST_FRAME_SECONDS = 0.2
+"""After the engine's end, for what it still said to be read."""
+LAST_ANSWERS_SECONDS = 1.0
+"""For error answers to leave, and probes to see that the process is broken."""
+EXIT_CONFIGURATION = 2
+
+log = structlog.get_logger()
+
+
+class Supervisor:
+    """Owns the channel, the engine process and the state that the endpoints show."""
+
+    def __init__(self, settings: RuntimeSettings, launch: Launch, folder: Path, url: str) -> None:
+        """`folder` is private to this user, for the engine's socket; `url` is for the log."""
+        self._settings = settings
+        self._launch = launch
+        self._url = url
+        self._address = channels.address_in(folder)
+        self._channel = channels.ServerChannel(self._address)
+        self._stop_requested = asyncio.Event()
+        self._stop_now = asyncio.Event()
+        self._started_at = time.monotonic()
+        self._metrics = Metrics()
+        self._counters = EngineCounters(self._metrics)
+        self._lifecycle = Lifecycle()
+        self._engine = EngineClient(self._channel, on_state=self._on_state)
+        self.service = Service(self._engine, self._lifecycle, self._metrics)
+
+    def stop(self) -> None:
+        """Begin to drain; asked again, stop at once."""
+        if self._stop_requested.is_set():
+            self._stop_now.set()
+        self._stop_requested.set()
+
+    async def run(self) -> int:
+        """Serve to the end and return the process's exit code.
+
+        Raises: `ConfigurationError` when the engine or the tokenizer cannot serve this model.
+        """
+        process = await EngineProcess.start(*self._launch(self._address, self._settings))
+        self._metrics.engine_up.set(1)
+        talking = asyncio.create_task(self._engine.run())
+        loading = asyncio.create_task(self._load_model())
+        stopping = asyncio.create_task(self._stop_requested.wait())
+        ending = asyncio.create_task(process.wait())
+        try:
+            await _first_of(loading, talking, stopping, ending)
+            if loading.done():
+                loading.result()
+            await _first_of(talking, stopping, ending)
+            if stopping.done():
+                return await self._drain(process, ending)
+            return await self._engine_is_gone(talking, ending)
+        finally:
+            await process.stop(grace_seconds=0 if not self._is_ready else ENGINE_GRACE_SECONDS)
+            for task in (talking, loading, stopping, ending):
+                task.cancel()
+            await asyncio.gather(talking, loading, stopping, ending, return_exceptions=True)
+            self._channel.close()
+
+    @property
+    def _is_ready(self) -> bool:
+        return self._lifecycle.serving is not None
+
+    async def _load_model(self) -> None:
+        folder, name = self._settings.model, self._settings.served_model_name
+        if folder is None or name is None:
+            raise ConfigurationError("the model was not located before the server's start")
+        self._lifecycle.model = await asyncio.to_thread(catalog.load, folder, name)
+        self._announce()
+
+    def _on_state(self, message: StateMessage) -> None:
+        self._lifecycle.hear(message)
+        match message:
+            case Stats():
+                self._counters.update(message)
+            case Ready():
+                self._announce()
+            case _:
+                log.debug("engine.said", message=message)
+
+    def _announce(self) -> None:
+        """Once both halves are there: say where, and what was decided."""
+        serving = self._lifecycle.serving
+        if serving is None:
+            return
+        limits = serving.limits
+        for phase, seconds in limits.start_seconds.items():
+            self._metrics.start_seconds.labels(phase).set(seconds)
+        self._metrics.compile_cache_hits.set(limits.compile_cache_hits)
+        self._metrics.build_info.labels(
+            __version__, serving.model.name, limits.dtype, limits.device
+        ).set(1)
+        log.info(
+            "server.ready",
+            url=self._url,
+            model=serving.model.name,
+            dtype=limits.dtype,
+            device=limits.device,
+            max_model_len=limits.max_model_len,
+            kv_cache_tokens=limits.kv_cache_tokens,
+            page_tokens=limits.page_tokens,
+            max_running_requests=limits.max_running_requests,
+            buckets=f"{limits.num_buckets} ({limits.compile_cache_hits} from cache)",
+            seconds=round(time.monotonic() - self._started_at, 2),
+        )
+
+    async def _drain(self, process: EngineProcess, ending: "asyncio.Task[int]") -> int:
+        """Refuse new requests, let running ones finish, end the engine."""
+        self._lifecycle.draining = True
+        log.info("server.draining", in_flight=self._lifecycle.in_flight)
+        if self._is_ready:
+            await self._until_idle(ending)
+        left = self._lifecycle.in_flight
+        if left:
+            log.warning("server.drain_incomplete", in_flight=left)
+            self._engine.lose("the server was told to stop")
+            await self._lifecycle.wait_idle(LAST_ANSWERS_SECONDS)
+        elif self._is_ready and not ending.done():
+            self._engine.drain()
+            await process.stop(grace_seconds=ENGINE_GRACE_SECONDS)
+        log.info("server.stopped")
+        return 0
+
+    async def _until_idle(self, ending: "asyncio.Task[int]") -> None:
+        """Wait for running requests, a second signal, or the engine's end."""
+        idle = asyncio.create_task(self._lifecycle.wait_idle(self._settings.drain_seconds))
+        now = asyncio.create_task(self._stop_now.wait())
+        await asyncio.wait((idle, now, ending), return_when=asyncio.FIRST_COMPLETED)
+        idle.cancel()
+        now.cancel()
+
+    async def _engine_is_gone(
+        self, talking: "asyncio.Task[None]", ending: "asyncio.Task[int]"
+    ) -> int:
+        """Fail what runs and return the exit code. Raises: `ConfigurationError`."""
+        await asyncio.wait((talking,), timeout=LAST_FRAME_SECONDS)
+        message = self._why_gone(talking, ending)
+        self._lifecycle.engine_lost = message
+        self._metrics.engine_up.set(0)
+        self._engine.lose(message)
+        failure = self._lifecycle.failure
+        if failure is not None and failure.exit_code == EXIT_CONFIGURATION:
+            raise ConfigurationError(failure.message)
+        log.error("engine.lost", reason=message, in_flight=self._lifecycle.in_flight)
+        await asyncio.sleep(LAST_ANSWERS_SECONDS)
+        return 1
+
+    def _why_gone(self, talking: "asyncio.Task[None]", ending: "asyncio.Task[int]") -> str:
+        if self._lifecycle.failure is not None:
+            return self._lifecycle.failure.message
+        if talking.done() and (error := talking.exception()) is not None:
+            causes = error.exceptions if isinstance(error, BaseExceptionGroup) else (error,)
+            return f"the talk with the engine broke off: {causes[0]}"
+        code = ending.result() if ending.done() else None
+        return f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+
+
+async def _first_of(*tasks: "asyncio.Task[Any]") -> None:
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
