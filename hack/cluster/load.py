@@ -3,6 +3,7 @@
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from hack.cluster import images
@@ -30,7 +31,7 @@ def _load_one(layout: Layout, nodes: tuple[Node, ...], archive: Path) -> None:
     step = f"loading {names} ({size:.0f} MB) into {len(nodes)} nodes"
     started = time.monotonic()
     with long_step(lambda: step), ThreadPoolExecutor(max_workers=len(nodes)) as pool:
-        imported = list(pool.map(lambda node: load_into(layout, node, archive), nodes))
+        imported = list(pool.map(partial(load_into, layout, archive=archive), nodes))
     skipped = [node.name for node, done in zip(nodes, imported, strict=True) if not done]
     if skipped:
         say(f"skipped {', '.join(skipped)}: the same image is there")

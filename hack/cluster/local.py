@@ -45,7 +45,8 @@ def up(layout: Layout, num_nodes: int | None) -> None:
         if layout.state.exists() and not dead:
             _confirm(layout, num_nodes)
             return
-        say(f"an earlier cluster is not whole (stopped: {', '.join(dead) or 'its start'})")
+        reason = f"stopped: {', '.join(dead)}" if dead else "it never came up"
+        say(f"an earlier cluster is not whole ({reason}); starting afresh")
         down(layout)
     leftovers = cleanup.sweep(layout)
     if leftovers:
