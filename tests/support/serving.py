@@ -86,9 +86,14 @@ class Service:
         self.scheduler.abort(request_id)
         self.scheduler.check()
 
-    def step(self) -> bool:
-        """One turn of the engine; returns whether anything was planned or committed."""
+    def step(self, *, aborts: Iterable[str] = ()) -> bool:
+        """One turn of the engine; returns whether anything was planned or committed.
+
+        `aborts` come after the plan is made and before the one before it is committed.
+        """
         started = self._start()
+        for request_id in aborts:
+            self.abort(request_id)
         before, self._in_flight = self._in_flight, started
         if before is not None:
             self._commit(*before)

@@ -79,7 +79,6 @@ def _prefill_chunk(run: Running, length: int) -> Chunk:
     end = start + length
     samples = end == run.prefill_end and end < run.request.end
     wants_prompt = run.prompt_logprobs is not None and start + 1 < run.request.prompt_length
-    last_next = min(end + 1, run.request.prompt_length)
     return Chunk(
         row=run.row,
         start=start,
@@ -87,5 +86,5 @@ def _prefill_chunk(run: Running, length: int) -> Chunk:
         samples=samples,
         top_logprobs=submit.logprobs if samples else None,
         prompt_logprobs=submit.prompt_logprobs if wants_prompt else None,
-        next_ids=tuple(run.token_ids[start + 1 : last_next]) if wants_prompt else (),
+        next_ids=tuple(run.token_ids[start + 1 : end + 1]) if wants_prompt else (),
     )

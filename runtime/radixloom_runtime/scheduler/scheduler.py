@@ -178,10 +178,8 @@ class Scheduler:
             decode_budget=self._limits.step_tokens,
             prefill_budget=self._limits.step_tokens - num_decoding,
         )
-        num_preemptions = self.totals.preemptions
         self._plan_running(draft)
-        if num_preemptions == self.totals.preemptions:
-            self._admit(draft)
+        self._admit(draft)
         plan, runs = draft.finished()
         if not runs:
             return None

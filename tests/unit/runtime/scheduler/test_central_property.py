@@ -29,6 +29,8 @@ class Visit:
     submit: Submit
     arrives: int
     leaves: int | None
+    leaves_in_mid_step: bool
+    """Between the making of a plan and the commit of the one before."""
 
 
 @st.composite
@@ -38,34 +40,39 @@ def visits(draw, index: int) -> Visit:
     submit = Submit(
         request_id=f"r{index}",
         prompt_ids=draw(prompts()),
-        max_tokens=draw(st.integers(0 if wants_prompt_logprobs else 1, 24)),
+        max_tokens=draw(st.integers(0, 24) if wants_prompt_logprobs else st.integers(1, 24)),
         sampling=Sampling(seed=draw(st.integers(0, 3))),
-        stop_token_ids=draw(st.lists(st.integers(0, VOCAB_SIZE - 1), max_size=4)),
+        stop_token_ids=draw(st.lists(st.integers(0, VOCAB_SIZE - 1), max_size=3)),
         min_tokens=draw(st.integers(0, 4)),
         logprobs=draw(st.sampled_from([None, None, 0, 2])),
         prompt_logprobs=draw(st.integers(0, 2)) if wants_prompt_logprobs else None,
         priority=draw(st.sampled_from([0, 0, 0, 1, -1])),
     )
     leaves = draw(st.none() | st.none() | st.integers(arrives, arrives + 25))
-    return Visit(submit, arrives, leaves)
+    return Visit(submit, arrives, leaves, draw(st.booleans()))
+
+
+def places_needed(submit: Submit, max_model_len: int) -> int:
+    """The last token of an answer is never computed, that of a prompt always."""
+    length = len(submit.prompt_ids)
+    return max(length, min(length + submit.max_tokens, max_model_len) - 1)
 
 
 @st.composite
-def days(draw) -> list[Visit]:
-    return [draw(visits(index)) for index in range(draw(st.integers(1, 8)))]
-
-
-@st.composite
-def limits(draw) -> Limits:
+def days(draw) -> tuple[list[Visit], Limits]:
+    """Visits, and a pool that is just large enough for the largest of them, or a little larger."""
+    day = [draw(visits(index)) for index in range(draw(st.integers(1, 9)))]
+    max_model_len = draw(st.sampled_from([48, 72]))
+    places = max(places_needed(visit.submit, max_model_len) for visit in day)
     page_tokens = draw(st.sampled_from([1, 2, 4, 8]))
-    pages_of_the_longest = -(-72 // page_tokens)
-    return Limits(
-        num_pages=pages_of_the_longest + draw(st.integers(0, pages_of_the_longest)),
+    limits = Limits(
+        num_pages=-(-places // page_tokens) + draw(st.integers(0, 4)),
         page_tokens=page_tokens,
         max_rows=draw(st.integers(1, 6)),
         step_tokens=draw(st.sampled_from([1, 3, 4, 16, 64])),
-        max_model_len=draw(st.sampled_from([48, 72])),
+        max_model_len=max_model_len,
     )
+    return day, limits
 
 
 def live_through(service: Service, day: list[Visit]) -> None:
@@ -73,15 +80,22 @@ def live_through(service: Service, day: list[Visit]) -> None:
     for step in range(1 + max(max(visit.arrives, visit.leaves or 0) for visit in day)):
         service.submit(*(visit.submit for visit in day if visit.arrives == step))
         for visit in day:
-            if visit.leaves == step:
+            if visit.leaves == step and not visit.leaves_in_mid_step:
                 service.abort(visit.submit.request_id)
-        service.step()
+        service.step(
+            aborts=[
+                visit.submit.request_id
+                for visit in day
+                if visit.leaves == step and visit.leaves_in_mid_step
+            ]
+        )
     service.run()
 
 
-@given(day=days(), limits=limits(), overlap=st.booleans(), prefix_cache=st.booleans())
+@given(day_and_limits=days(), overlap=st.booleans(), prefix_cache=st.booleans())
 @settings(max_examples=150, deadline=None)
-def test_scheduling_never_changes_the_answer(day, limits, overlap, prefix_cache):
+def test_scheduling_never_changes_the_answer(day_and_limits, overlap, prefix_cache):
+    day, limits = day_and_limits
     service = Service(limits, overlap=overlap, prefix_cache=prefix_cache)
     live_through(service, day)
     for visit in day:
@@ -94,9 +108,10 @@ def test_scheduling_never_changes_the_answer(day, limits, overlap, prefix_cache)
             assert (answer.token_ids, answer.finish_reason) == (token_ids, reason)
 
 
-@given(day=days(), limits=limits())
+@given(day_and_limits=days())
 @settings(max_examples=50, deadline=None)
-def test_every_output_served_together_equals_the_one_served_alone(day, limits):
+def test_every_output_served_together_equals_the_one_served_alone(day_and_limits):
+    day, limits = day_and_limits
     service = Service(limits)
     live_through(service, day)
     for visit in day:
