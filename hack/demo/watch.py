@@ -1,0 +1,92 @@
+"""Follow one LLMService until it is ready, telling each change as it happens."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from hack.cluster.console import elapsed
+from hack.cluster.errors import ClusterError
+from hack.demo.kubernetes import Deadline, Kubernetes
+from hack.demo.release import operator_story
+
+_PERIOD_SECONDS = 0.5
+_LOG_LINES = 60
+
+Facts = dict[str, str]
+"""What is known of a service: `condition Ready` → `False SlicesPending: ...`."""
+
+
+def facts(service: dict[str, Any]) -> Facts:
+    """Read conditions and slices out of an LLMService.
+
+    >>> facts({"status": {"slices": [{"index": 0, "phase": "Starting", "readyHosts": 0}]}})
+    {'slice 0': 'Starting'}
+    """
+    status = service.get("status", {})
+    found: Facts = {}
+    for entry in status.get("slices", ()):
+        found[f"slice {entry['index']}"] = str(entry.get("phase", "Unknown"))
+    for condition in status.get("conditions", ()):
+        said = " ".join((condition["reason"], condition.get("message", ""))).strip()
+        found[condition["type"]] = f"{condition['status']}, {said}"
+    return found
+
+
+def is_ready(service: dict[str, Any]) -> bool:
+    """Say whether the status is that of the present spec, and Ready."""
+    status = service.get("status", {})
+    if status.get("observedGeneration") != service["metadata"]["generation"]:
+        return False
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", ()))
+
+
+def wait_ready(
+    cluster: Kubernetes,
+    name: str,
+    namespace: str,
+    *,
+    timeout_seconds: float,
+    tell: Callable[[str], None],
+) -> None:
+    """Wait until the service is Ready.
+
+    Raises:
+        ClusterError: it is not in time; the message tells the whole story.
+    """
+    deadline = Deadline.after(timeout_seconds)
+    known: Facts = {}
+    while True:
+        service = cluster.get("llmservice", name, f"--namespace={namespace}") or {}
+        found = facts(service)
+        for subject, value in found.items():
+            if known.get(subject) != value:
+                tell(f"{elapsed(deadline.elapsed()):>6}  {subject}: {value}")
+        known = found
+        if service and is_ready(service):
+            return
+        if deadline.passed():
+            raise ClusterError(
+                f"LLMService {namespace}/{name} is not Ready after {timeout_seconds:.0f} s\n"
+                f"{story(cluster, name, namespace)}"
+            )
+        time.sleep(_PERIOD_SECONDS)
+
+
+def story(cluster: Kubernetes, name: str, namespace: str) -> str:
+    """Return what the service, its pods, events and logs say."""
+    in_namespace = f"--namespace={namespace}"
+    selector = f"--selector=serving.radixloom.dev/service={name}"
+    parts: list[str] = []
+    for argv in (
+        ("describe", "llmservice", name, in_namespace),
+        ("get", "statefulsets,pods,services,persistentvolumeclaims", in_namespace, "--output=wide"),
+        ("get", "events", in_namespace, "--sort-by=.lastTimestamp"),
+        ("logs", selector, in_namespace, f"--tail={_LOG_LINES}", "--prefix"),
+        ("logs", selector, in_namespace, f"--tail={_LOG_LINES}", "--prefix", "--previous"),
+    ):
+        try:
+            said = cluster.kubectl(*argv)
+        except ClusterError as error:
+            said = str(error)
+        parts.append(f"$ kubectl {' '.join(argv)}\n{said.strip()}")
+    return "\n\n".join([*parts, operator_story(cluster)])
