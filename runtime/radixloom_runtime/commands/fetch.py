@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from radixloom_runtime.errors import FetchError
-    from radixloom_runtime.fetch import bring, progress, sources, store
+    from radixloom_runtime.fetch import bring, console, sources, store
     from radixloom_runtime.fetch.local import ClaimSource
 
     source = sources.parse(arguments.source)
@@ -41,6 +41,6 @@ def run(arguments: argparse.Namespace) -> int:
         folder = source.located()
     else:
         folder = (output or store.models_folder() / source.name).absolute()
-        bring.bring(source, folder, progress.ConsoleReporter(Console(stderr=True)))
+        bring.bring(source, folder, console.ConsoleReporter(Console(stderr=True)))
     sys.stdout.write(f"{folder}\n")
     return 0

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from radixloom_runtime.fetch.progress import ConsoleReporter
+from radixloom_runtime.fetch.console import ConsoleReporter
 
 MEBIBYTE = 1024 * 1024
 
