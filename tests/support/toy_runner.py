@@ -74,6 +74,8 @@ class ToyHandle:
 
     number: int
     result: StepResult
+    first_tokens: frozenset[int] = frozenset()
+    """Of the prompts that begin in this step."""
 
 
 @dataclass
@@ -115,7 +117,8 @@ class ToyRunner:
         self._check_chunks(plan.chunks)
         fed = [self._store(chunk) for chunk in plan.chunks]
         results = tuple(map(self._attend, plan.chunks, fed))
-        handle = ToyHandle(plan.number, StepResult(plan.number, results))
+        firsts = frozenset(c.token_ids[0] for c in plan.chunks if c.token_ids and not c.start)
+        handle = ToyHandle(plan.number, StepResult(plan.number, results), firsts)
         self._started.append(handle)
         return handle
 

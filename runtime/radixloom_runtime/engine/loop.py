@@ -1,0 +1,135 @@
+"""The heart of the engine: receive, plan, start, finish the step before, answer.
+
+    host     receive, plan 2, start 2 │ finish 1, commit 1, answer │ receive, plan 3, start 3 │ ...
+    device   ─────── step 1 ──────────────┤ ──────────── step 2 ────────────────┤ ── step 3 ──
+
+So the device has its next step before the host looks at the last one's tokens; why that is safe
+is the scheduler's to tell.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from radixloom_runtime.engine.meter import Meter
+from radixloom_runtime.errors import EngineError
+from radixloom_runtime.scheduler.policy import RETRY_AFTER_SECONDS
+from radixloom_runtime.scheduler.scheduler import Scheduler
+from radixloom_runtime.wire.messages import (
+    Abort,
+    Drain,
+    EngineMessage,
+    Rejected,
+    ServerMessage,
+    Submit,
+)
+from radixloom_runtime.wire.plan import Runner, StepHandle, StepPlan
+
+log = structlog.get_logger()
+
+
+class Link(Protocol):
+    """The engine's end of the channel to the server."""
+
+    def send(self, messages: Sequence[EngineMessage]) -> None:
+        """Send messages in one frame; nothing for none."""
+        ...
+
+    def receive(self, *, timeout_seconds: float) -> list[ServerMessage]:
+        """Take all that has come, after waiting at most so long for the first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A plan that the runner has started."""
+
+    plan: StepPlan
+    handle: StepHandle
+
+
+class EngineLoop:
+    """Owns time and the link; schedules, runs and answers until it is drained."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        runner: Runner[Any],
+        link: Link,
+        meter: Meter,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._scheduler = scheduler
+        self._runner = runner
+        self._link = link
+        self._meter = meter
+        self._clock = clock
+        self._in_flight: Step | None = None
+        self._is_draining = False
+
+    def run(self) -> None:
+        """Serve until a Drain has come and every accepted request has its answer."""
+        while not (self._is_draining and self._is_idle):
+            self.turn()
+
+    def turn(self) -> None:
+        """Step, or wait for something to do; report now and then."""
+        self._receive()
+        if not self._is_idle:
+            self.step()
+        if self._meter.is_report_due(self._clock()):
+            self._link.send([self._meter.report(self._clock())])
+
+    def step(self) -> None:
+        """Start the next step, then finish and answer the one before."""
+        with self._meter.step():
+            started = self._start()
+            finished, self._in_flight = self._in_flight, started
+            if finished is not None:
+                self._answer(finished)
+            elif started is None:
+                raise EngineError("the scheduler has requests but plans nothing: a defect")
+
+    @property
+    def _is_idle(self) -> bool:
+        return self._scheduler.is_idle and self._in_flight is None
+
+    def _receive(self) -> None:
+        patience = self._meter.seconds_to_report(self._clock()) if self._is_idle else 0.0
+        for message in self._link.receive(timeout_seconds=patience):
+            match message:
+                case Submit():
+                    self._submit(message)
+                case Abort(request_id):
+                    self._scheduler.abort(request_id)
+                case Drain():
+                    log.info("engine.draining", running=self._scheduler.num_running)
+                    self._is_draining = True
+
+    def _submit(self, submit: Submit) -> None:
+        rejected = self._refuse(submit) if self._is_draining else self._scheduler.submit(submit)
+        if rejected is not None:
+            self._link.send([rejected])
+
+    def _refuse(self, submit: Submit) -> Rejected:
+        return Rejected(
+            request_id=submit.request_id,
+            message="the engine is shutting down and takes no more requests; try another replica",
+            retry_after_seconds=RETRY_AFTER_SECONDS,
+        )
+
+    def _start(self) -> Step | None:
+        plan = self._scheduler.plan()
+        if plan is None:
+            return None
+        with self._meter.device():
+            return Step(plan, self._runner.start(plan))
+
+    def _answer(self, step: Step) -> None:
+        with self._meter.device():
+            result = self._runner.finish(step.handle)
+        self._link.send(self._scheduler.commit(step.plan, result))
+        self._meter.steps += 1

@@ -1,0 +1,166 @@
+"""The engine process from its first line to its exit code.
+
+    connect, watch the parent ──► build the runner (Starting ...) ──► Ready ──► loop ──► exit 0
+                  └───────── anything wrong: log it, Failed, exit 1, or 2 where the user can mend it
+
+SIGTERM and SIGINT are ignored: a Ctrl-C in a terminal reaches both processes, and only the server
+knows whether requests should be finished first. It sends Drain, or kills.
+"""
+
+import argparse
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from radixloom_runtime import logs
+from radixloom_runtime.engine.launch import read_settings
+from radixloom_runtime.engine.loop import EngineLoop
+from radixloom_runtime.engine.meter import Meter
+from radixloom_runtime.engine.watchdog import STEP_LIMIT_SECONDS, Watchdog
+from radixloom_runtime.errors import ConfigurationError
+from radixloom_runtime.scheduler.scheduler import Scheduler
+from radixloom_runtime.settings import RuntimeSettings
+from radixloom_runtime.wire.channels import EngineChannel
+from radixloom_runtime.wire.messages import Failed, Ready, Starting
+from radixloom_runtime.wire.plan import Runner
+
+EXIT_FAILED = 1
+EXIT_CONFIGURATION = 2
+
+log = structlog.get_logger()
+
+
+class Built(Protocol):
+    """A runner that is ready to run plans."""
+
+    @property
+    def runner(self) -> Runner[Any]:
+        """Runs the plans."""
+        ...
+
+    @property
+    def ready(self) -> Ready:
+        """What the server is told about it."""
+        ...
+
+    @property
+    def compiles_after_warmup(self) -> Callable[[], int]:
+        """Counts steps that had to be compiled while serving; each is a defect."""
+        ...
+
+
+BuildRunner = Callable[[RuntimeSettings, Callable[[Starting], None]], Built]
+
+
+def main(
+    argv: Sequence[str] | None = None,
+    *,
+    build_runner: BuildRunner | None = None,
+    step_limit_seconds: float = STEP_LIMIT_SECONDS,
+) -> int:
+    """Run the process that `launch.engine_command` describes; return its exit code."""
+    parser = argparse.ArgumentParser(prog="radixloom_runtime.engine", description=__doc__)
+    parser.add_argument("--address", required=True, help="where the server's channel is bound")
+    parser.add_argument("--parent", required=True, type=int, help="process id of the server")
+    arguments = parser.parse_args(argv)
+    settings = read_settings(os.environ)
+    logs.configure(level=settings.log_level, form=settings.log_format, process="engine")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    return run_engine(
+        arguments.address,
+        settings,
+        build_runner or _build_jax_runner,
+        parent_pid=arguments.parent,
+        step_limit_seconds=step_limit_seconds,
+    )
+
+
+def _build_jax_runner(settings: RuntimeSettings, progress: Callable[[Starting], None]) -> Built:
+    from radixloom_runtime.runner.build import build_runner  # jax comes with it: seconds
+
+    return build_runner(settings, progress)
+
+
+def run_engine(
+    address: str,
+    settings: RuntimeSettings,
+    build_runner: BuildRunner,
+    *,
+    parent_pid: int,
+    step_limit_seconds: float,
+) -> int:
+    """Connect to the server and serve until drained; return the exit code."""
+    with EngineChannel(address) as channel:
+        engine = _Engine(channel, settings, build_runner)
+        watchdog = Watchdog(
+            parent_pid=parent_pid,
+            seconds_on_device=engine.seconds_on_device,
+            last_words=engine.last_words,
+            exit_code=EXIT_FAILED,
+            step_limit_seconds=step_limit_seconds,
+        )
+        watchdog.start()
+        exit_code = engine.run()
+        watchdog.stop()
+        return exit_code
+
+
+class _Engine:
+    """One run of the process, and what the watchdog may ask of it."""
+
+    def __init__(
+        self, channel: EngineChannel, settings: RuntimeSettings, build_runner: BuildRunner
+    ) -> None:
+        self._channel = channel
+        self._settings = settings
+        self._build_runner = build_runner
+        self._meter: Meter | None = None
+
+    def run(self) -> int:
+        """Serve to the end; the process's edge, where every error is caught once."""
+        try:
+            self._serve()
+        except ConfigurationError as error:
+            log.error("engine.cannot_serve", reason=str(error))  # noqa: TRY400 - no defect
+            return self._failed(str(error), EXIT_CONFIGURATION)
+        except BaseException as error:  # the server must hear of all of them
+            log.exception("engine.failed")
+            return self._failed(f"{type(error).__name__}: {error}", EXIT_FAILED)
+        log.info("engine.drained")
+        return 0
+
+    def seconds_on_device(self) -> float:
+        """Tell for how long the device has kept us waiting."""
+        meter = self._meter
+        return 0.0 if meter is None else meter.seconds_on_device(time.monotonic())
+
+    def last_words(self, reason: str) -> None:
+        """Say why the process ends now; called from the watchdog's thread.
+
+        The channel belongs to the main thread, which hangs in the device's runtime. Should it
+        come back just now, the worst is the end that is coming anyway.
+        """
+        self._failed(reason, EXIT_FAILED)
+        self._channel.close()
+
+    def _serve(self) -> None:
+        built = self._build_runner(self._settings, lambda starting: self._channel.send([starting]))
+        scheduler = Scheduler(
+            built.runner.limits,
+            max_queued_requests=self._settings.max_queued_requests,
+            prefix_cache=self._settings.prefix_cache,
+        )
+        self._meter = Meter(scheduler, time.monotonic, built.compiles_after_warmup)
+        loop = EngineLoop(scheduler, built.runner, self._channel, self._meter)
+        self._channel.send([built.ready])
+        log.info("engine.ready", seconds=built.ready.start_seconds)
+        loop.run()
+
+    def _failed(self, message: str, exit_code: int) -> int:
+        self._channel.send([Failed(message, exit_code)])
+        return exit_code

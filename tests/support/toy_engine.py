@@ -1,0 +1,76 @@
+"""The engine process with the toy runner in the place of JAX: `python -m support.toy_engine`.
+
+Prompts that begin with these tokens make the runner misbehave when they are first computed:
+
+    FAULTY    the runner raises
+    HANGING   the step does not end
+"""
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable
+
+from support.toy_runner import VOCAB_SIZE, ToyHandle, ToyRunner
+
+from radixloom_runtime.engine.main import main
+from radixloom_runtime.errors import ModelError
+from radixloom_runtime.settings import RuntimeSettings
+from radixloom_runtime.wire.messages import Ready, Starting
+from radixloom_runtime.wire.plan import Limits, StepResult
+
+FAULTY = VOCAB_SIZE + 1
+HANGING = VOCAB_SIZE + 2
+NO_SUCH_MODEL = "no-such-model"
+STEP_LIMIT_SECONDS = 1.0
+
+
+class MoodyRunner(ToyRunner):
+    """A toy that fails on command."""
+
+    def finish(self, handle: ToyHandle) -> StepResult:
+        result = super().finish(handle)
+        if FAULTY in handle.first_tokens:
+            raise ValueError("the toy was told to fail")
+        if HANGING in handle.first_tokens:
+            time.sleep(600)
+        return result
+
+
+@dataclasses.dataclass(frozen=True)
+class BuiltToy:
+    runner: ToyRunner
+    ready: Ready
+    compiles_after_warmup: Callable[[], int]
+
+
+def build_toy(settings: RuntimeSettings, progress: Callable[[Starting], None]) -> BuiltToy:
+    """Build from the same settings as the real one, with small defaults."""
+    progress(Starting(phase="weights", done=0, total=1, unit="bytes", seconds=0))
+    if settings.model is not None and settings.model.name == NO_SUCH_MODEL:
+        raise ModelError(f"wanted a checkpoint in {settings.model}, found no such folder")
+    page_tokens = settings.page_tokens or 4
+    limits = Limits(
+        num_pages=(settings.kv_cache_tokens or 256) // page_tokens,
+        page_tokens=page_tokens,
+        max_rows=settings.max_running_requests or 8,
+        step_tokens=settings.step_tokens or 32,
+        max_model_len=settings.max_model_len or 128,
+    )
+    ready = Ready(
+        max_model_len=limits.max_model_len,
+        vocab_size=VOCAB_SIZE,
+        kv_cache_tokens=limits.num_pages * page_tokens,
+        page_tokens=page_tokens,
+        max_running_requests=limits.max_rows,
+        dtype="int",
+        device="toy",
+        start_seconds={"total": 0.0},
+        compile_cache_hits=0,
+        num_buckets=0,
+    )
+    return BuiltToy(MoodyRunner(limits), ready, lambda: 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(build_runner=build_toy, step_limit_seconds=STEP_LIMIT_SECONDS))
