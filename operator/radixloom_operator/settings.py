@@ -36,34 +36,36 @@ class OperatorSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
 
     namespaces: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Namespaces watched, comma-separated. Default: all."
+        default=(), description="Namespaces watched, comma-separated. Default: all."
     )
     runtime_image: str = Field(
-        f"radixloom-runtime:{radixloom_operator.__version__}",
+        default=f"radixloom-runtime:{radixloom_operator.__version__}",
         min_length=1,
         description="Image of slices whose spec.engine.image is not set.",
     )
     image_pull_policy: PullPolicy = Field(
-        PullPolicy.IF_NOT_PRESENT,
+        default=PullPolicy.IF_NOT_PRESENT,
         description="Pull policy of slices whose spec.engine.imagePullPolicy is not set.",
     )
     resync_seconds: float = Field(
-        300.0,
+        default=300.0,
         gt=0,
         description="Every service is reconciled at least this often, should a watch have died"
         " without a word.",
     )
-    workers: int = Field(4, ge=1, le=64, description="Services reconciled at the same time.")
+    workers: int = Field(
+        default=4, ge=1, le=64, description="Services reconciled at the same time."
+    )
     liveness_port: int = Field(
-        8080, ge=0, le=65535, description="Port of /healthz. 0: no health endpoint."
+        default=8080, ge=0, le=65535, description="Port of /healthz. 0: no health endpoint."
     )
     log_level: str = Field(
-        "info",
+        default="info",
         pattern="^(debug|info|warning|error)$",
         description="Least severity that is logged.",
     )
     log_format: LogFormat = Field(
-        LogFormat.JSON, description="json for log collectors, text for people."
+        default=LogFormat.JSON, description="json for log collectors, text for people."
     )
 
     @field_validator("namespaces", mode="before")

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from radixloom_operator.api.model import ApiModel, cel, rule
-from radixloom_operator.topology import Generation
+from radixloom_operator.topology import Generation, Slice, cpu_slice, tpu_slice
 
 
 class Provisioning(StrEnum):
@@ -96,3 +96,14 @@ class TpuSlice(ApiModel):
         " together in one. Default: true for slices of several hosts, where a node pool is one"
         " slice, else false.",
     )
+
+
+def slice_of(tpu: TpuSlice) -> Slice:
+    """Work out the hardware that `spec.tpu` asks for.
+
+    Raises:
+        TopologyError: no such slice exists; only an older CRD lets that through.
+    """
+    if tpu.generation is Generation.CPU:
+        return cpu_slice(tpu.hosts or 1)
+    return tpu_slice(tpu.generation, tpu.topology or "", tpu.chips_per_host)

@@ -92,7 +92,9 @@ class LLMServiceStatus(ApiModel):
     selector: str = Field(default="", description="Selects one pod per slice; read by autoscalers.")
     model_name: str = Field(default="", description="Name that clients give as `model`.")
     url: str = Field(default="", description="Base URL of the OpenAI API inside the cluster.")
-    current_revision: str = Field(default="", description="Revision that most slices run.")
+    current_revision: str = Field(
+        default="", description="Revision that every slice ran when all was last as asked."
+    )
     update_revision: str = Field(default="", description="Revision that the spec asks for.")
     slice: SliceInfo | None = Field(default=None, description="One replica's hardware.")
     slices: tuple[SliceStatus, ...] = Field(

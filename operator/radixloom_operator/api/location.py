@@ -1,0 +1,67 @@
+"""Where a model is, as its URI says, and what it is called."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import PurePosixPath
+
+from radixloom_operator.api.types import ModelSource
+
+
+class Scheme(StrEnum):
+    """The kinds of places a model comes from."""
+
+    HUGGING_FACE = "hf"
+    GOOGLE_STORAGE = "gs"
+    CLAIM = "pvc"
+
+
+class LocationError(ValueError):
+    """The URI names no place; the message says what was found and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLocation:
+    """A URI, taken apart: `pvc://weights/llama/8b` is claim `weights` and path `llama/8b`."""
+
+    scheme: Scheme
+    root: str
+    """Organisation, bucket, or claim."""
+    path: str
+    """The rest, without slashes around it; empty for the root of a claim or bucket."""
+
+    @property
+    def default_name(self) -> str:
+        """Name that clients give as `model` when the spec has none."""
+        if self.scheme is Scheme.HUGGING_FACE:
+            return f"{self.root}/{self.path}"
+        return PurePosixPath(self.path).name or self.root
+
+
+def model_location(uri: str) -> ModelLocation:
+    """Take a model's URI apart.
+
+    Raises:
+        LocationError: it names no place.
+    """
+    scheme, _, rest = uri.partition("://")
+    root, _, path = rest.partition("/")
+    path = path.strip("/")
+    if scheme not in list(Scheme) or not root:
+        raise LocationError(
+            f"model.uri {uri!r} names no place; write hf://organisation/name,"
+            " gs://bucket/path or pvc://claim/path"
+        )
+    parts = path.split("/") if path else []
+    if any(part in ("", ".", "..") for part in parts):
+        raise LocationError(f"model.uri {uri!r} has an empty, '.' or '..' part; write a plain path")
+    if scheme == Scheme.HUGGING_FACE and len(parts) != 1:
+        raise LocationError(
+            f"model.uri {uri!r} is no repository of the Hugging Face Hub; write"
+            " hf://organisation/name"
+        )
+    return ModelLocation(Scheme(scheme), root, path)
+
+
+def served_name(model: ModelSource) -> str:
+    """Return the name that clients give as `model`."""
+    return model.name or model_location(model.uri).default_name

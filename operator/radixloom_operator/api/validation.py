@@ -1,0 +1,135 @@
+"""From an object of the API server to a typed service, or to what is wrong with it.
+
+CEL in the CRD refuses nearly all of this at `kubectl apply`. It is checked again here because the
+CRD may be older or newer than the operator, and because CEL cannot see everything. Nothing in here
+raises on account of a user's object.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from radixloom_operator.api.hardware import slice_of
+from radixloom_operator.api.location import LocationError, model_location
+from radixloom_operator.api.types import LLMService, VolumeMode
+from radixloom_operator.naming import MAX_NAME_LENGTH
+from radixloom_operator.topology import TopologyError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One reason for which a spec cannot be served."""
+
+    reason: str
+    """One word, for programs: the reason of `Accepted=False`."""
+    message: str
+    """What was found and what to do."""
+
+
+Rule = Callable[[LLMService], Problem | None]
+
+
+def read(manifest: dict[str, Any]) -> LLMService | Problem:
+    """Read an object of the API server into a typed service."""
+    metadata = manifest.get("metadata") or {}
+    try:
+        return LLMService.model_validate(
+            {
+                "name": metadata.get("name"),
+                "namespace": metadata.get("namespace") or "default",
+                "uid": metadata.get("uid") or "",
+                "generation": metadata.get("generation") or 0,
+                "spec": manifest.get("spec"),
+            }
+        )
+    except ValidationError as error:
+        return Problem("InvalidSpec", _explain(error))
+
+
+def _explain(error: ValidationError) -> str:
+    """Say each mistake as `spec.tpu.topology: …`, most important first, at most five."""
+    mistakes = [
+        f"{'.'.join(str(part) for part in mistake['loc'])}: {mistake['msg']}"
+        for mistake in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    more = f"; and {len(mistakes) - 5} more" if len(mistakes) > 5 else ""
+    return "; ".join(mistakes[:5]) + more
+
+
+def name_leaves_room(service: LLMService) -> Problem | None:
+    """Pods' host names add to the name and must stay below 63 characters."""
+    if len(service.name) <= MAX_NAME_LENGTH:
+        return None
+    return Problem(
+        "InvalidName",
+        f"the name {service.name!r} has {len(service.name)} characters;"
+        f" take at most {MAX_NAME_LENGTH}",
+    )
+
+
+def slice_exists(service: LLMService) -> Problem | None:
+    """The generation has such a topology, with such hosts."""
+    try:
+        slice_of(service.spec.tpu)
+    except TopologyError as error:
+        return Problem("InvalidTopology", f"spec.tpu: {error}")
+    return None
+
+
+def model_is_a_place(service: LLMService) -> Problem | None:
+    """The URI can be taken apart."""
+    try:
+        model_location(service.spec.model.uri)
+    except LocationError as error:
+        return Problem("InvalidModel", f"spec.{error}")
+    return None
+
+
+def claims_are_named(service: LLMService) -> Problem | None:
+    """A cache in a claim says which."""
+    caches = {"model.cache": service.spec.model.cache, "compileCache": service.spec.compile_cache}
+    for path, cache in caches.items():
+        if cache and cache.mode == VolumeMode.PVC and not cache.claim_name:
+            return Problem(
+                "InvalidSpec", f"spec.{path}: mode is PVC without a claim; set claimName"
+            )
+    return None
+
+
+def drain_has_time(service: LLMService) -> Problem | None:
+    """SIGKILL comes after the pause before SIGTERM."""
+    drain = service.spec.drain
+    if drain.grace_period_seconds > drain.pre_stop_seconds:
+        return None
+    return Problem(
+        "InvalidSpec",
+        f"spec.drain: gracePeriodSeconds {drain.grace_period_seconds} leaves nothing after"
+        f" preStopSeconds {drain.pre_stop_seconds}; set it higher",
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    name_leaves_room,
+    slice_exists,  # hosts, chips and selectors follow from it
+    model_is_a_place,
+    claims_are_named,
+    drain_has_time,
+)
+
+
+def problems(service: LLMService) -> list[Problem]:
+    """List everything wrong with `service`, in the order a user should mend it."""
+    return [problem for rule in RULES if (problem := rule(service))]
+
+
+def accept(manifest: dict[str, Any]) -> LLMService | Problem:
+    """Read an object; return a service that can be served, or all that is wrong with it."""
+    service = read(manifest)
+    if isinstance(service, Problem):
+        return service
+    found = problems(service)
+    if not found:
+        return service
+    return Problem(found[0].reason, "; ".join(problem.message for problem in found))

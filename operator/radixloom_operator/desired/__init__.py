@@ -1,0 +1,65 @@
+"""From a typed service to the objects that should exist. Pure: the same spec, the same objects."""
+
+from dataclasses import dataclass
+
+from radixloom_operator.api.hardware import slice_of
+from radixloom_operator.api.location import served_name
+from radixloom_operator.api.types import LLMService
+from radixloom_operator.desired.disruption import disruption_budget
+from radixloom_operator.desired.manifest import Manifest
+from radixloom_operator.desired.services import (
+    client_service,
+    hosts_service,
+    service_account,
+    service_url,
+    wire_secret,
+)
+from radixloom_operator.desired.statefulset import revision, statefulset
+from radixloom_operator.settings import OperatorSettings
+from radixloom_operator.topology import Slice
+
+__all__ = ["Desired", "Manifest", "desired_objects", "wire_secret"]
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """Everything that one service should have."""
+
+    service: LLMService
+    hardware: Slice
+    revision: str
+    """The pod template that every slice should run."""
+    model_name: str
+    url: str
+    shared: tuple[Manifest, ...]
+    """Objects of the service as a whole, in the order in which they are made."""
+    slices: tuple[Manifest, ...]
+    """StatefulSets, slice 0 first."""
+
+    @property
+    def needs_wire_secret(self) -> bool:
+        """Whether the hosts of a slice talk to each other."""
+        return self.hardware.hosts > 1
+
+
+def desired_objects(service: LLMService, settings: OperatorSettings) -> Desired:
+    """Work out everything that `service`, which has no problems, should have."""
+    hardware = slice_of(service.spec.tpu)
+    own_account = service.spec.pod_template.service_account_name is None
+    return Desired(
+        service=service,
+        hardware=hardware,
+        revision=revision(service, hardware, settings),
+        model_name=served_name(service.spec.model),
+        url=service_url(service),
+        shared=(
+            *([service_account(service)] if own_account else []),
+            hosts_service(service),
+            client_service(service),
+            disruption_budget(service, hardware),
+        ),
+        slices=tuple(
+            statefulset(service, hardware, index, settings)
+            for index in range(service.spec.replicas)
+        ),
+    )

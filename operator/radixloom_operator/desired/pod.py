@@ -1,0 +1,181 @@
+"""The pod of one host: the engine, and before it, where needed, the fetching of the model.
+
+A StatefulSet has one template, so leader and followers start alike: `radixloom serve` reads its
+place from RADIXLOOM_RANK. **Every rank answers the three health paths on the http port**: a
+follower reports itself started once it has joined its slice, and ready while it keeps up; clients
+reach leaders alone because of the Service's selector, not because followers were closed.
+
+Every pod is fit for a namespace that enforces the "restricted" pod security standard.
+"""
+
+import math
+from typing import Any
+
+from radixloom_operator.api.types import LLMService, ModelSource
+from radixloom_operator.desired import environment, placement, volumes
+from radixloom_operator.naming import (
+    SLICE_INDEX_LABEL,
+    SLICE_LABEL,
+    common_labels,
+    slice_name,
+)
+from radixloom_operator.settings import OperatorSettings
+from radixloom_operator.topology import Slice
+from radixloom_runtime.settings import COORDINATOR_PORT, PLAN_PORT, TPU_PROCESS_PORT
+
+ENGINE = "engine"
+FETCH = "fetch"
+NON_ROOT_ID = 65532
+_STARTUP_PERIOD_SECONDS = 5
+
+Container = dict[str, Any]
+
+
+def pod_template(
+    service: LLMService, hardware: Slice, index: int, settings: OperatorSettings
+) -> dict[str, Any]:
+    """Return the template of slice `index`, without its revision."""
+    user = service.spec.pod_template
+    metadata: dict[str, Any] = {
+        "labels": {
+            **user.labels,
+            **common_labels(service.name),
+            SLICE_LABEL: slice_name(service.name, index),
+            SLICE_INDEX_LABEL: str(index),
+        }
+    }
+    if user.annotations:
+        metadata["annotations"] = {**user.annotations}
+    return {"metadata": metadata, "spec": _pod_spec(service, hardware, index, settings)}
+
+
+def _pod_spec(
+    service: LLMService, hardware: Slice, index: int, settings: OperatorSettings
+) -> dict[str, Any]:
+    user = service.spec.pod_template
+    optional = {
+        "initContainers": _fetch_containers(service, settings),
+        "nodeSelector": placement.node_selector(service, hardware),
+        "tolerations": placement.tolerations(service, hardware),
+        "affinity": placement.affinity(service, hardware, index),
+        "priorityClassName": user.priority_class_name,
+        "imagePullSecrets": [{"name": ref.name} for ref in user.image_pull_secrets],
+    }
+    return {
+        "serviceAccountName": user.service_account_name or service.name,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": service.spec.drain.grace_period_seconds,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": NON_ROOT_ID,
+            "runAsGroup": NON_ROOT_ID,
+            "fsGroup": NON_ROOT_ID,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        **{key: value for key, value in optional.items() if value},
+        "containers": [_engine_container(service, hardware, index, settings)],
+        "volumes": volumes.volumes(service),
+    }
+
+
+def _engine_container(
+    service: LLMService, hardware: Slice, index: int, settings: OperatorSettings
+) -> Container:
+    engine = service.spec.engine
+    container = {
+        "name": ENGINE,
+        **_image(service, settings),
+        "command": ["radixloom"],
+        "args": ["serve", *engine.args],
+        "env": environment.engine_environment(service, hardware, index),
+        "ports": _ports(service, hardware),
+        "resources": placement.resources(service, hardware),
+        **_probes(service),
+        "volumeMounts": volumes.engine_mounts(service),
+        **_CONTAINER_BASE,
+    }
+    pause = service.spec.drain.pre_stop_seconds
+    if pause:
+        container["lifecycle"] = {"preStop": {"sleep": {"seconds": pause}}}
+    return container
+
+
+def _fetch_containers(service: LLMService, settings: OperatorSettings) -> list[Container]:
+    """Return the container that brings the model; none where a claim holds it already."""
+    model = service.spec.model
+    source = volumes.fetch_source(model)
+    if source is None:
+        return []
+    return [
+        {
+            "name": FETCH,
+            **_image(service, settings),
+            "command": ["radixloom"],
+            "args": ["fetch", source, "--output", volumes.model_path(model)],
+            "env": [{"name": "HOME", "value": volumes.SCRATCH_PATH}, *_token(model)],
+            "volumeMounts": volumes.fetch_mounts(),
+            **_CONTAINER_BASE,
+        }
+    ]
+
+
+def _token(model: ModelSource) -> list[dict[str, Any]]:
+    reference = model.token_secret_ref
+    if reference is None:
+        return []
+    key = {"name": reference.name, "key": reference.key}
+    return [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": key}}]
+
+
+def _image(service: LLMService, settings: OperatorSettings) -> dict[str, str]:
+    engine = service.spec.engine
+    return {
+        "image": engine.image or settings.runtime_image,
+        "imagePullPolicy": (engine.image_pull_policy or settings.image_pull_policy).value,
+    }
+
+
+def _ports(service: LLMService, hardware: Slice) -> list[dict[str, Any]]:
+    ports = {"http": service.spec.engine.port}
+    if hardware.hosts > 1:
+        ports |= {"plan": PLAN_PORT, "coordinator": COORDINATOR_PORT}
+        if hardware.accelerator is not None:
+            ports["tpu-process"] = TPU_PROCESS_PORT
+    return [
+        {"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items()
+    ]
+
+
+def _probes(service: LLMService) -> dict[str, Any]:
+    """Return the probes: long patience before started, short after.
+
+    Liveness asks whether the process answers at all, so that a long step never kills it.
+    """
+    tries = math.ceil(service.spec.startup.timeout_seconds / _STARTUP_PERIOD_SECONDS)
+    return {
+        "startupProbe": _probe("/startupz", period=_STARTUP_PERIOD_SECONDS, failures=tries),
+        "readinessProbe": _probe("/readyz", period=5, failures=3),
+        "livenessProbe": _probe("/healthz", period=10, failures=6),
+    }
+
+
+def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": path, "port": "http"},
+        "periodSeconds": period,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }
+
+
+_CONTAINER_BASE: dict[str, Any] = {
+    # the last lines of a crashed engine become its termination message, and the status tells them
+    "terminationMessagePolicy": "FallbackToLogsOnError",
+    "securityContext": {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    },
+}

@@ -1,0 +1,102 @@
+"""What pods mount: the model, compiled steps, scratch space, shared memory; and how a model comes.
+
+pvc://claim/path   the claim itself, read-only             /models/path
+hf://, gs://       an init container fetches into          /models/<name>
+                   an EmptyDir (anew for each pod) or a claim (once for all)
+"""
+
+import re
+from typing import Any
+
+from radixloom_operator.api.location import Scheme, model_location
+from radixloom_operator.api.types import (
+    CompileCache,
+    CompileCacheMode,
+    LLMService,
+    ModelCache,
+    ModelSource,
+    VolumeMode,
+)
+
+MODELS_PATH = "/models"
+COMPILE_CACHE_PATH = "/var/cache/radixloom/compile"
+SCRATCH_PATH = "/tmp"  # noqa: S108 - an EmptyDir of the pod's own
+
+Volume = dict[str, Any]
+Mount = dict[str, Any]
+
+
+def model_path(model: ModelSource) -> str:
+    """Return the checkpoint's folder inside the container."""
+    location = model_location(model.uri)
+    if location.scheme is Scheme.CLAIM:
+        return f"{MODELS_PATH}/{location.path}".rstrip("/")
+    return f"{MODELS_PATH}/{_folder(model)}"
+
+
+def fetch_source(model: ModelSource) -> str | None:
+    """Return what `radixloom fetch` brings before the engine starts; None: it is there already."""
+    if model_location(model.uri).scheme is Scheme.CLAIM:
+        return None
+    return f"{model.uri}@{model.revision}" if model.revision else model.uri
+
+
+def _folder(model: ModelSource) -> str:
+    """Name a folder after the source, so that a claim can hold several models and revisions."""
+    source = (fetch_source(model) or "").partition("://")[2]
+    return re.sub(r"[^A-Za-z0-9._@-]+", "--", source)
+
+
+def volumes(service: LLMService) -> list[Volume]:
+    """Return the pod's volumes."""
+    result = [
+        {"name": "model", **_model_volume(service.spec.model)},
+        {"name": "scratch", "emptyDir": {}},
+        {"name": "shared-memory", "emptyDir": {"medium": "Memory"}},
+    ]
+    compile_cache = _compile_cache_volume(service.spec.compile_cache)
+    return [*result, {"name": "compile-cache", **compile_cache}] if compile_cache else result
+
+
+def engine_mounts(service: LLMService) -> list[Mount]:
+    """Return what the engine's container sees; the model it only reads."""
+    result: list[Mount] = [
+        {"name": "model", "mountPath": MODELS_PATH, "readOnly": True},
+        {"name": "scratch", "mountPath": SCRATCH_PATH},
+        {"name": "shared-memory", "mountPath": "/dev/shm"},  # noqa: S108 - a mount point
+    ]
+    if service.spec.compile_cache.mode is not CompileCacheMode.DISABLED:
+        result.append({"name": "compile-cache", "mountPath": COMPILE_CACHE_PATH})
+    return result
+
+
+def fetch_mounts() -> list[Mount]:
+    """Return what the fetching container sees."""
+    return [
+        {"name": "model", "mountPath": MODELS_PATH},
+        {"name": "scratch", "mountPath": SCRATCH_PATH},
+    ]
+
+
+def _model_volume(model: ModelSource) -> Volume:
+    location = model_location(model.uri)
+    if location.scheme is Scheme.CLAIM:
+        return _claim(location.root)
+    cache = model.cache or ModelCache()
+    if cache.mode is VolumeMode.PVC:
+        return _claim(cache.claim_name or "")
+    return {"emptyDir": {"sizeLimit": cache.size_limit} if cache.size_limit else {}}
+
+
+def _compile_cache_volume(cache: CompileCache) -> Volume | None:
+    match cache.mode:
+        case CompileCacheMode.DISABLED:
+            return None
+        case CompileCacheMode.EMPTY_DIR:
+            return {"emptyDir": {}}
+        case CompileCacheMode.PVC:
+            return _claim(cache.claim_name or "")
+
+
+def _claim(name: str) -> Volume:
+    return {"persistentVolumeClaim": {"claimName": name}}

@@ -1,0 +1,117 @@
+"""What `kubectl describe` tells: events, each told once. Pure.
+
+A chapter is either something that was done in this turn, or the difference between the status
+before and after. The status is stored, so an operator that restarts does not tell it all again.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from radixloom_operator.api.status_types import (
+    Condition,
+    ConditionType,
+    LLMServiceStatus,
+    SlicePhase,
+    SliceStatus,
+)
+from radixloom_operator.naming import API_VERSION, FIELD_MANAGER, KIND
+
+_MAX_MESSAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """One event."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+def transitions(before: LLMServiceStatus, after: LLMServiceStatus) -> Iterator[Chapter]:
+    """Tell what changed between two statuses, but for what `acceptance` tells."""
+    known = {one.index: one for one in before.slices}
+    for one in after.slices:
+        yield from _slice(known.get(one.index), one, after)
+    yield from _completion(before, after)
+    yield from _serving(before, after)
+
+
+def acceptance(before: LLMServiceStatus, after: LLMServiceStatus) -> Iterator[Chapter]:
+    """Tell whether the spec was accepted or refused; the first chapter of a story."""
+    was, now = _condition(before, "Accepted"), _condition(after, "Accepted")
+    if now is None:
+        return
+    if now.status == "True" and (was is None or was.status != "True") and after.slice:
+        yield Chapter(
+            "Normal", "Accepted", f"serves {after.model_name} on slices of {after.slice.summary}"
+        )
+    if now.status == "False" and (was is None or was.message != now.message):
+        yield Chapter("Warning", "Refused", f"{now.reason}: {now.message}")
+
+
+def _slice(was: SliceStatus | None, now: SliceStatus, after: LLMServiceStatus) -> Iterator[Chapter]:
+    phase_before = was.phase if was else None
+    if now.phase == phase_before:
+        return
+    if now.phase == SlicePhase.READY:
+        hosts = f"{now.ready_hosts} host{'s' if now.ready_hosts > 1 else ''}"
+        yield Chapter("Normal", "SliceReady", f"slice {now.index} serves ({hosts})")
+    elif now.phase == SlicePhase.FAILED:
+        yield Chapter("Warning", now.reason, f"slice {now.index}: {_trouble(after)}")
+    elif phase_before == SlicePhase.READY and now.phase != SlicePhase.DRAINING:
+        yield Chapter("Warning", "SliceLost", f"slice {now.index} serves no more: {now.reason}")
+
+
+def _completion(before: LLMServiceStatus, after: LLMServiceStatus) -> Iterator[Chapter]:
+    if before.current_revision and before.current_revision != after.current_revision:
+        yield Chapter(
+            "Normal", "RolloutCompleted", f"every slice runs revision {after.current_revision}"
+        )
+
+
+def _serving(before: LLMServiceStatus, after: LLMServiceStatus) -> Iterator[Chapter]:
+    was, now = _condition(before, "Ready"), _condition(after, "Ready")
+    if now and now.status == "True" and (was is None or was.status != "True"):
+        yield Chapter("Normal", "Serving", f"clients use {after.url}")
+
+
+def _trouble(after: LLMServiceStatus) -> str:
+    degraded = _condition(after, "Degraded")
+    return degraded.message if degraded else ""
+
+
+def _condition(status: LLMServiceStatus, kind: str) -> Condition | None:
+    return next((one for one in status.conditions if one.type == ConditionType(kind)), None)
+
+
+def event_manifest(
+    chapter: Chapter, service: dict[str, Any], *, now: str, unique: str
+) -> dict[str, Any]:
+    """Write an event about `service` as the API server takes it."""
+    metadata = service["metadata"]
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "name": f"{metadata['name']}.{unique}",
+            "namespace": metadata["namespace"],
+        },
+        "involvedObject": {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "name": metadata["name"],
+            "namespace": metadata["namespace"],
+            "uid": metadata["uid"],
+            "resourceVersion": metadata.get("resourceVersion", ""),
+        },
+        "type": chapter.type,
+        "reason": chapter.reason,
+        "message": chapter.message[:_MAX_MESSAGE],
+        "source": {"component": FIELD_MANAGER},
+        "reportingComponent": FIELD_MANAGER,
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+    }
