@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Run pytest with the arguments given, having brought what slow and e2e tests need: the demo model,
+# a cluster (KUBECONFIG's, else the local one) and the images in it.
+#
+# Long steps happen here and not in a fixture, so that their progress shows. A local cluster that was
+# not up before is taken down afterwards.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=.venv/bin/python
+
+down_quietly() {
+  local said
+  said=$("$python" -m hack.cluster down 2>&1) || echo "$said" >&2
+}
+
+.venv/bin/radixloom fetch demo >/dev/null
+if [ -z "${KUBECONFIG:-}" ]; then
+  if ! "$python" -m hack.cluster status >/dev/null 2>&1; then
+    trap down_quietly EXIT
+    "$python" -m hack.cluster up >/dev/null
+  fi
+  "$python" -m hack.images load >/dev/null
+fi
+.venv/bin/pytest "$@"
