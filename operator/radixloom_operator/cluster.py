@@ -46,10 +46,12 @@ SHARED_KINDS = ("ServiceAccount", "Service", "PodDisruptionBudget")
 
 _JSON = "application/json"
 _APPLY = "application/apply-patch+yaml"
+_MERGE = "application/merge-patch+json"
 _TIMEOUT_SECONDS = (10, 60)
 _NOT_FOUND = 404
 _CONFLICT = 409
-_REFUSALS = {400, 403, 422}
+_INVALID = 422
+_REFUSALS = {400, 403, _INVALID}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -132,6 +134,23 @@ class Cluster:
     def apply(self, manifest: Manifest) -> None:
         """Make what we own of an object as `manifest` says; others' fields stay."""
         self._apply(_path_of(manifest), manifest)
+
+    def restore(self, manifest: Manifest) -> None:
+        """Apply an object that somebody edited.
+
+        Who edits the key of a list's element (a Service's port) leaves an element that is theirs;
+        applying ours beside it is refused as a duplicate. Then whole lists are put back first.
+        """
+        try:
+            self.apply(manifest)
+        except RefusedError as error:
+            if error.status != _INVALID:
+                raise
+            query = [("fieldManager", FIELD_MANAGER)]
+            self._request(
+                "PATCH", _path_of(manifest), query=query, body=manifest, content_type=_MERGE
+            )
+            self.apply(manifest)
 
     def apply_status(self, key: Key, uid: str, status: Manifest) -> None:
         """Write the status of the `LLMService` with `uid`, not of a namesake."""

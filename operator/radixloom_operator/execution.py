@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
+
 from radixloom_operator import rollout
 from radixloom_operator.api.status_types import LLMServiceStatus, SlicePhase
 from radixloom_operator.api.validation import Problem
@@ -20,6 +22,8 @@ from radixloom_operator.errors import ClusterError, NameTakenError, RefusedError
 from radixloom_operator.observed import Observed
 from radixloom_operator.rollout import Action, Create, Goal, Remove, Replace, Restore
 from radixloom_operator.story import Chapter
+
+log = structlog.stdlib.get_logger()
 
 Manifest = dict[str, Any]
 
@@ -44,6 +48,7 @@ class Work:
         try:
             yield
         except (RefusedError, NameTakenError) as error:
+            log.warning("write.refused", error=str(error))
             self.failure = self.failure or _problem(error)
 
 
@@ -83,10 +88,11 @@ class _Turn:
             with self.work.attempt():
                 if live is None:
                     self._make(manifest)
+                elif was_edited(manifest, live):
+                    self.cluster.restore(manifest)
+                    self.work.tell("Repaired", f"{kind} {name} was changed; restored")
                 elif differs(manifest, live):
                     self.cluster.apply(manifest)
-                    if was_edited(manifest, live):
-                        self.work.tell("Repaired", f"{kind} {name} was changed; restored")
 
     def _make(self, manifest: Manifest) -> None:
         self.cluster.create(manifest, owner_uid=self.desired.service.uid)
@@ -139,7 +145,7 @@ class _Turn:
                 self.cluster.create(self.desired.slices[index], owner_uid=self.desired.service.uid)
                 self._tell_creation(index)
             case Restore():
-                self.cluster.apply(self.desired.slices[index])
+                self.cluster.restore(self.desired.slices[index])
                 self.work.tell("Repaired", f"slice {index}: its StatefulSet was changed; restored")
             case Replace():
                 self._replace(index)
