@@ -60,6 +60,8 @@ def down(layout: Layout) -> None:
     Raises:
         ClusterError: something stays.
     """
+    if not layout.run.exists() and processes.foreign_kubelets(layout.root):
+        return  # nothing of ours, and rules that look like ours are somebody else's
     say("stopping the cluster")
     leftovers = cleanup.sweep(layout)
     if leftovers:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 from pathlib import Path
 
 from hack.cluster.layout import API_ADDRESS, BRIDGE_PREFIX, MAX_NODES, POD_CIDR, Layout, Node
@@ -84,9 +85,10 @@ def restore_settings(layout: Layout) -> None:
 
 def remove_links() -> None:
     """Remove our bridges and addresses; pods' links go with their namespaces."""
-    for index in range(MAX_NODES):
-        if Path(f"/sys/class/net/{BRIDGE_PREFIX}{index}").exists():
-            run(["ip", "link", "delete", f"{BRIDGE_PREFIX}{index}"])
+    bridges = {f"{BRIDGE_PREFIX}{index}" for index in range(MAX_NODES)}
+    for _, link in socket.if_nameindex():
+        if link in bridges:
+            run(["ip", "link", "delete", link])
     present = run(["ip", "-4", "-oneline", "address", "show", "dev", "lo"])
     candidates = [API_ADDRESS, *(Node(index, Path()).address for index in range(MAX_NODES))]
     for address in candidates:
