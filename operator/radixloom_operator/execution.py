@@ -37,6 +37,8 @@ class Work:
     chapters: list[Chapter] = field(default_factory=list[Chapter])
     failure: Problem | None = None
     """The first refusal."""
+    has_acted: bool = False
+    """Whether slices were changed, so that what was observed before is no longer true."""
 
     def tell(self, reason: str, message: str) -> None:
         """Add an event."""
@@ -125,6 +127,7 @@ class _Turn:
             is_paused=spec.paused,
         )
         for action in rollout.plan(goal, self.observed.slices, self._changed()):
+            self.work.has_acted = True
             with self.work.attempt():
                 self._act(action)
 

@@ -58,6 +58,8 @@ def reconcile(key: Key, *, cluster: Cluster, settings: OperatorSettings, now: da
     else:
         desired = desired_objects(service, settings)
         work = execute(desired, observed, before, cluster=cluster)
+        if work.has_acted:  # a slice just replaced must not be told as serving
+            observed = observe(cluster.world(key), owner_uid=uid)
         facts = _facts(service, desired, work.failure)
         after = status.accepted_status(facts, observed, before, now=_timestamp(now))
     _tell(key, manifest, before, after, work, cluster=cluster, now=now)
