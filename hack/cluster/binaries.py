@@ -28,10 +28,10 @@ def ensure(layout: Layout, provider: str) -> None:
     """
     layout.binaries.mkdir(parents=True, exist_ok=True)
     missing = [part for part in versions.PARTS if is_missing(layout, part, provider)]
-    with_kubernetes = kubernetes_missing(layout, provider)
+    programs = kubernetes_missing(layout, provider)
     go = sources.GoToolchain(layout.root / versions.CACHE_NAME / "go")
-    if missing or with_kubernetes:
-        _fetch_all(layout, missing, with_kubernetes=with_kubernetes, go=go)
+    if missing or programs:
+        _fetch_all(layout, missing, programs, go)
         shutil.rmtree(layout.staging, ignore_errors=True)
     if provider == "local":
         _ensure_images(layout, go)
@@ -45,17 +45,16 @@ def is_missing(layout: Layout, part: versions.Part, provider: str) -> bool:
     )
 
 
-def kubernetes_missing(layout: Layout, provider: str) -> bool:
-    """Say whether Kubernetes' programs have to be built; kind brings its own."""
+def kubernetes_missing(layout: Layout, provider: str) -> tuple[str, ...]:
+    """List Kubernetes' programs that have to be built; kind brings all but kubectl."""
     wanted = versions.KUBERNETES_PROGRAMS if provider == "local" else ("kubectl",)
-    return not all((layout.binaries / program).exists() for program in wanted)
+    return tuple(program for program in wanted if not (layout.binaries / program).exists())
 
 
 def _fetch_all(
     layout: Layout,
     missing: list[versions.Part],
-    *,
-    with_kubernetes: bool,
+    programs: tuple[str, ...],
     go: sources.GoToolchain,
 ) -> None:
     """Download beside the build: one waits for the network, the other for the processors."""
@@ -63,9 +62,9 @@ def _fetch_all(
     layout.staging.mkdir(parents=True)
     with ThreadPoolExecutor(max_workers=2) as pool:
         work: list[Future[None]] = []
-        if with_kubernetes:
+        if programs:
             go.program()  # before the threads: both may need it
-            work.append(pool.submit(_build_kubernetes, layout, go))
+            work.append(pool.submit(_build_kubernetes, layout, programs, go))
         work.append(pool.submit(_fetch_parts, layout, missing, go))
         for job in work:
             job.result()
@@ -80,10 +79,10 @@ def _fetch_parts(layout: Layout, parts: list[versions.Part], go: sources.GoToolc
             raise
 
 
-def _build_kubernetes(layout: Layout, go: sources.GoToolchain) -> None:
+def _build_kubernetes(layout: Layout, programs: tuple[str, ...], go: sources.GoToolchain) -> None:
     folder = layout.staging / "kubernetes"
-    kubernetes_build.build(folder, go)
-    for program in versions.KUBERNETES_PROGRAMS:
+    kubernetes_build.build(folder, programs, go)
+    for program in programs:
         (folder / program).replace(layout.binaries / program)
     say(f"built Kubernetes {versions.KUBERNETES}")
 

@@ -21,8 +21,8 @@ _MODULE = "k8s.io/kubernetes"
 _PACKAGES_EXPECTED = 2900
 
 
-def build(folder: Path, go: GoToolchain) -> None:
-    """Build `versions.KUBERNETES_PROGRAMS` into `folder`.
+def build(folder: Path, programs: tuple[str, ...], go: GoToolchain) -> None:
+    """Build `programs` of `versions.KUBERNETES_PROGRAMS` into `folder`.
 
     Raises:
         ClusterError: the module cannot be fetched or does not compile.
@@ -31,7 +31,7 @@ def build(folder: Path, go: GoToolchain) -> None:
     module.mkdir(parents=True, exist_ok=True)
     upstream = _upstream_go_mod(module, go)
     (module / "go.mod").write_text(wrapper_go_mod(upstream, versions.KUBERNETES))
-    packages = [f"{_MODULE}/cmd/{program}" for program in versions.KUBERNETES_PROGRAMS]
+    packages = [f"{_MODULE}/cmd/{program}" for program in programs]
     command = [
         str(go.program()),
         *("build", "-v", "-trimpath", "-buildvcs=false"),
@@ -39,7 +39,7 @@ def build(folder: Path, go: GoToolchain) -> None:
         *("-o", f"{folder}/"),
         *packages,
     ]
-    _run_with_progress(command, folder, go)
+    _run_with_progress(command, folder, programs, go)
 
 
 def _upstream_go_mod(module: Path, go: GoToolchain) -> str:
@@ -75,12 +75,14 @@ def link_flags(version: str) -> str:
     return f"-s -w {settings}"
 
 
-def _run_with_progress(command: list[str], folder: Path, go: GoToolchain) -> None:
+def _run_with_progress(
+    command: list[str], folder: Path, programs: tuple[str, ...], go: GoToolchain
+) -> None:
     """Run the build; `go build -v` names each package as it compiles, which is the progress."""
     lines: list[str] = []
 
     def describe() -> str:
-        return progress(folder, compiled=len(lines))
+        return progress(folder, programs, compiled=len(lines))
 
     with long_step(describe):
         compiler = subprocess.Popen(
@@ -102,9 +104,8 @@ def _run_with_progress(command: list[str], folder: Path, go: GoToolchain) -> Non
         raise ClusterError("building Kubernetes failed:\n" + "\n".join(lines[-15:]))
 
 
-def progress(folder: Path, *, compiled: int) -> str:
-    """Say how far the build in `folder` is."""
-    programs = versions.KUBERNETES_PROGRAMS
+def progress(folder: Path, programs: tuple[str, ...], *, compiled: int) -> str:
+    """Say how far the build of `programs` in `folder` is."""
     linked = [program for program in programs if (folder / program).exists()]
     current = next((program for program in programs if program not in linked), programs[-1])
     share = min(99, 100 * compiled // _PACKAGES_EXPECTED)

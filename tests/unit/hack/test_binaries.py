@@ -56,15 +56,24 @@ def test_link_flags_name_the_version():
 
 def test_progress_counts_programs_that_are_linked(tmp_path: Path):
     program(tmp_path / "kube-apiserver")
-    said = kubernetes_build.progress(tmp_path, compiled=1450)
+    said = kubernetes_build.progress(tmp_path, versions.KUBERNETES_PROGRAMS, compiled=1450)
     assert said.startswith("building kube-controller-manager (2 of 6), 1450 packages")
 
 
 def test_progress_never_claims_to_be_done(tmp_path: Path):
     for name in versions.KUBERNETES_PROGRAMS:
         program(tmp_path / name)
-    assert "(6 of 6)" in kubernetes_build.progress(tmp_path, compiled=9999)
-    assert "about 99%" in kubernetes_build.progress(tmp_path, compiled=9999)
+    said = kubernetes_build.progress(tmp_path, versions.KUBERNETES_PROGRAMS, compiled=9999)
+    assert "(6 of 6)" in said
+    assert "about 99%" in said
+
+
+def test_only_missing_programs_of_kubernetes_are_built(tmp_path: Path):
+    layout = Layout(tmp_path)
+    assert binaries.kubernetes_missing(layout, "kind") == ("kubectl",)
+    program(layout.binaries / "kubectl")
+    assert binaries.kubernetes_missing(layout, "kind") == ()
+    assert binaries.kubernetes_missing(layout, "local") == versions.KUBERNETES_PROGRAMS[:-1]
 
 
 @pytest.mark.parametrize(
