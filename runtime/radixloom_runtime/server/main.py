@@ -10,7 +10,7 @@ import contextlib
 import signal
 import socket
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 
 import structlog
@@ -35,7 +35,7 @@ def serve(settings: RuntimeSettings, launch_engine: Launch = launch.engine_comma
     """
     settings = catalog.locate(settings)
     logs.configure(level=settings.log_level, form=settings.log_format, process="server")
-    with _listening_socket(settings) as listener, _private_folder() as folder:
+    with listening_socket(settings) as listener, _private_folder() as folder:
         import uvloop
 
         return uvloop.run(_serve(settings, launch_engine, listener, folder))
@@ -46,19 +46,25 @@ async def _serve(
 ) -> int:
     url = f"http://{_reachable(settings.host)}:{listener.getsockname()[1]}"
     supervisor = Supervisor(settings, launch_engine, folder, url)
-    server = _HttpServer(
-        uvicorn.Config(
-            app.build(supervisor.service),
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            backlog=_BACKLOG,
-            timeout_graceful_shutdown=1,
-        )
-    )
-    _on_signals(supervisor.stop)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, supervisor.stop)
     log.info("server.listening", url=url)
+    return await run(supervisor, listener)
+
+
+async def run(supervisor: Supervisor, listener: socket.socket) -> int:
+    """Answer HTTP on `listener` for as long as the supervisor runs; return its exit code."""
+    config = uvicorn.Config(
+        app.build(supervisor.service),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=1,
+    )
+    server = _HttpServer(config)
     serving_http = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         return await supervisor.run()
@@ -75,12 +81,6 @@ class _HttpServer(uvicorn.Server):
         yield
 
 
-def _on_signals(stop: Callable[[], None]) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-
-
 @contextlib.contextmanager
 def _private_folder() -> Generator[Path, None, None]:
     """Make a folder that only this user may enter, for the engine's socket."""
@@ -88,13 +88,14 @@ def _private_folder() -> Generator[Path, None, None]:
         yield Path(folder)
 
 
-def _listening_socket(settings: RuntimeSettings) -> socket.socket:
+def listening_socket(settings: RuntimeSettings) -> socket.socket:
     """Bind the port before anything slow begins. Raises: `ConfigurationError`."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
+        listener.listen(_BACKLOG)  # from now on clients wait rather than being refused
     except OSError as error:
         listener.close()
         raise ConfigurationError(

@@ -1,0 +1,109 @@
+import json
+from pathlib import Path
+
+import pytest
+from support.tiny import FOLDER, tiny_template
+
+from radixloom_runtime.errors import ModelError, RequestError
+from radixloom_runtime.text import chat_template
+from radixloom_runtime.text.chat_template import ChatTemplate
+
+CONVERSATION = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "Hi <b>&</b> 語"},
+    {"role": "assistant", "content": "Hello."},
+    {"role": "user", "content": "Bye"},
+]
+
+
+def _render(source: str, **special_tokens: str) -> str:
+    return ChatTemplate(source, special_tokens).render(CONVERSATION)
+
+
+def test_the_prompt_ends_where_the_assistant_begins_to_speak():
+    assert tiny_template().render([{"role": "user", "content": "Hi"}]) == (
+        "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+@pytest.mark.slow
+def test_transformers_renders_the_same_prompt():
+    from transformers import AutoTokenizer
+
+    reference = AutoTokenizer.from_pretrained(FOLDER).apply_chat_template(
+        CONVERSATION, tokenize=False, add_generation_prompt=True
+    )
+    assert tiny_template().render(CONVERSATION) == reference
+
+
+def test_special_tokens_are_known_by_their_names():
+    assert _render("{{ bos_token }}!", bos_token="<s>") == "<s>!"
+
+
+def test_blocks_are_trimmed_and_loops_can_break():
+    source = """\
+{% for message in messages %}
+    {% if loop.index > 2 %}{% break %}{% endif %}
+{{ message.role }}
+{% endfor %}"""
+    assert _render(source) == "system\nuser\n"
+
+
+def test_json_is_not_escaped_for_html():
+    assert _render("{{ messages[1] | tojson }}") == '{"role": "user", "content": "Hi <b>&</b> 語"}'
+
+
+def test_generation_blocks_are_their_content():
+    assert _render("{% generation %}{{ messages[2].content }}{% endgeneration %}") == "Hello."
+
+
+def test_a_template_may_ask_for_the_date():
+    assert _render("{{ strftime_now('%Y') }}").isdigit()
+
+
+def test_what_the_template_refuses_is_the_clients_error():
+    with pytest.raises(RequestError, match="roles must alternate") as caught:
+        _render("{{ raise_exception('roles must alternate') }}")
+    assert caught.value.param == "messages"
+
+
+def test_a_template_cannot_leave_its_sandbox():
+    with pytest.raises(RequestError, match="unsafe"):
+        _render("{{ ''.__class__.__mro__ }}")
+
+
+def test_a_broken_template_is_the_models_error():
+    with pytest.raises(ModelError, match="line 1"):
+        ChatTemplate("{% if %}", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("chat_template.jinja", "it"),
+        ("chat_template.json", json.dumps({"chat_template": "it"})),
+        ("tokenizer_config.json", json.dumps({"chat_template": "it"})),
+        (
+            "tokenizer_config.json",
+            json.dumps(
+                {
+                    "chat_template": [
+                        {"name": "tool_use", "template": "other"},
+                        {"name": "default", "template": "it"},
+                    ]
+                }
+            ),
+        ),
+    ],
+)
+def test_the_template_is_found_wherever_checkpoints_keep_it(
+    tmp_path: Path, name: str, content: str
+):
+    (tmp_path / name).write_text(content)
+    template = chat_template.load(tmp_path, {})
+    assert template is not None
+    assert template.render(CONVERSATION) == "it"
+
+
+def test_a_checkpoint_may_have_no_template(tmp_path: Path):
+    assert chat_template.load(tmp_path, {}) is None
