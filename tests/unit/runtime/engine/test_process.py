@@ -122,6 +122,7 @@ def test_an_engine_says_that_it_starts_then_ready_then_answers(tmp_path):
         assert len(outputs) > 1, "tokens are streamed, one Output each"
 
 
+@pytest.mark.slow
 def test_a_drained_engine_finishes_what_it_has_refuses_more_and_exits_with_0(tmp_path):
     with engine(tmp_path) as running:
         running.hear_a(Ready)
@@ -133,6 +134,7 @@ def test_a_drained_engine_finishes_what_it_has_refuses_more_and_exits_with_0(tmp
         assert refused[0].retry_after_seconds is not None
 
 
+@pytest.mark.slow
 def test_nothing_more_is_heard_of_an_aborted_request_and_its_pages_are_free(tmp_path):
     with engine(tmp_path) as running:
         running.hear_a(Ready)
@@ -143,6 +145,7 @@ def test_nothing_more_is_heard_of_an_aborted_request_and_its_pages_are_free(tmp_
         assert running.exit_code() == 0
 
 
+@pytest.mark.slow
 def test_a_request_that_can_never_run_is_rejected_and_the_engine_goes_on(tmp_path):
     with engine(tmp_path) as running:
         running.hear_a(Ready)
@@ -154,6 +157,7 @@ def test_a_request_that_can_never_run_is_rejected_and_the_engine_goes_on(tmp_pat
         assert rejected.retry_after_seconds is None
 
 
+@pytest.mark.slow
 def test_an_idle_engine_reports_every_two_seconds_and_hardly_uses_the_processor(tmp_path):
     with engine(tmp_path) as running:
         running.hear_a(Ready)
@@ -172,6 +176,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@pytest.mark.slow
 def test_reports_count_tokens_steps_and_cached_pages(tmp_path):
     with engine(tmp_path) as running:
         running.hear_a(Ready)
@@ -187,6 +192,7 @@ def test_reports_count_tokens_steps_and_cached_pages(tmp_path):
         assert 0 < stats.host_seconds <= stats.step_seconds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_that_also_reach_the_server_do_not_end_the_engine(tmp_path, number):
     with engine(tmp_path) as running:
@@ -206,6 +212,7 @@ def test_an_error_in_the_runner_is_told_and_ends_the_engine(tmp_path):
         assert running.exit_code() == 1
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_served_exits_with_2_and_says_why(tmp_path):
     with engine(tmp_path, model=tmp_path / NO_SUCH_MODEL) as running:
         failed = running.hear_a(Failed)
@@ -214,6 +221,7 @@ def test_a_model_that_cannot_be_served_exits_with_2_and_says_why(tmp_path):
         assert failed.exit_code == running.exit_code() == 2
 
 
+@pytest.mark.slow
 def test_a_step_that_hangs_is_told_and_ends_the_engine(tmp_path):
     with engine(tmp_path) as running:
         running.hear_a(Ready)
@@ -224,6 +232,7 @@ def test_a_step_that_hangs_is_told_and_ends_the_engine(tmp_path):
         assert running.exit_code() == 1
 
 
+@pytest.mark.slow
 def test_a_frame_of_another_version_ends_the_engine(tmp_path):
     with engine(tmp_path) as running:
         running.hear_a(Ready)
@@ -234,6 +243,7 @@ def test_a_frame_of_another_version_ends_the_engine(tmp_path):
         assert running.exit_code() == 1
 
 
+@pytest.mark.slow
 def test_the_engine_ends_when_the_server_is_killed(tmp_path):
     """A parent of its own, so that it can be killed: it prints the engine's pid and sleeps."""
     script = (

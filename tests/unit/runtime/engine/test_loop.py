@@ -1,0 +1,130 @@
+"""The engine's loop with the toy runner, in this process, against a link that is a script."""
+
+from collections import deque
+from collections.abc import Sequence
+
+import pytest
+from support.serving import LIMITS, request
+from support.toy_runner import ToyHandle, ToyRunner, expected_tokens
+
+from radixloom_runtime.engine.loop import EngineLoop
+from radixloom_runtime.engine.meter import BUSY_SECONDS, IDLE_SECONDS, Meter
+from radixloom_runtime.errors import EngineError
+from radixloom_runtime.scheduler.scheduler import Scheduler
+from radixloom_runtime.wire.messages import (
+    Abort,
+    Drain,
+    EngineMessage,
+    Output,
+    Rejected,
+    ServerMessage,
+    Stats,
+)
+from radixloom_runtime.wire.plan import StepPlan, StepResult
+
+
+class ScriptedLink:
+    """Gives one batch of messages a turn, and passes time when asked to wait."""
+
+    def __init__(self, *turns: Sequence[ServerMessage]) -> None:
+        self._turns = deque(turns)
+        self.sent: list[EngineMessage] = []
+        self.waits: list[float] = []
+        self.now = 0.0
+
+    def send(self, messages: Sequence[EngineMessage]) -> None:
+        self.sent += messages
+
+    def receive(self, *, timeout_seconds: float) -> list[ServerMessage]:
+        if self._turns:
+            return list(self._turns.popleft())
+        self.waits.append(timeout_seconds)
+        self.now += timeout_seconds
+        return []
+
+    def clock(self) -> float:
+        self.now += 0.001
+        return self.now
+
+
+class Journal(ToyRunner):
+    """Notes the order of starts and finishes."""
+
+    def __init__(self, limits) -> None:
+        super().__init__(limits)
+        self.events: list[str] = []
+
+    def start(self, plan: StepPlan) -> ToyHandle:
+        self.events.append(f"start {plan.number}")
+        return super().start(plan)
+
+    def finish(self, handle: ToyHandle) -> StepResult:
+        self.events.append(f"finish {handle.number}")
+        return super().finish(handle)
+
+
+def loop_of(link: ScriptedLink, runner: ToyRunner | None = None) -> EngineLoop:
+    scheduler = Scheduler(LIMITS, max_queued_requests=2)
+    meter = Meter(scheduler, link.clock, lambda: 0)
+    return EngineLoop(scheduler, runner or ToyRunner(LIMITS), link, meter, link.clock)
+
+
+def outputs_of(link: ScriptedLink, request_id: str) -> list[int]:
+    outputs = [m for m in link.sent if isinstance(m, Output) and m.request_id == request_id]
+    return [token_id for output in outputs for token_id in output.token_ids]
+
+
+def test_the_next_step_starts_before_the_last_one_is_finished():
+    link, runner = ScriptedLink([request("a", [1, 2], max_tokens=3), Drain()]), Journal(LIMITS)
+    loop_of(link, runner).run()
+    assert runner.events == ["start 0", "start 1", "finish 0", "start 2", "finish 1", "finish 2"]
+    assert outputs_of(link, "a") == expected_tokens(request("a", [1, 2], max_tokens=3), LIMITS)[0]
+
+
+def test_a_drained_loop_returns_after_the_last_answer():
+    requests = [request("a", [1], max_tokens=9), request("b", [2], max_tokens=3)]
+    link = ScriptedLink(requests, [Drain()])
+    loop_of(link).run()
+    for each in requests:
+        assert outputs_of(link, each.request_id) == expected_tokens(each, LIMITS)[0]
+
+
+def test_a_request_that_comes_after_drain_is_rejected_to_be_retried():
+    link = ScriptedLink([Drain(), request("late", [1])])
+    loop_of(link).run()
+    (rejected,) = (message for message in link.sent if isinstance(message, Rejected))
+    assert rejected.request_id == "late"
+    assert rejected.retry_after_seconds is not None
+
+
+def test_what_the_scheduler_rejects_is_told():
+    link = ScriptedLink([request("big", [1] * 500), Drain()])
+    loop_of(link).run()
+    assert [m.request_id for m in link.sent if isinstance(m, Rejected)] == ["big"]
+
+
+def test_an_abort_takes_effect_between_steps():
+    link = ScriptedLink([request("a", [1], max_tokens=50)], [], [Abort("a"), Drain()])
+    loop_of(link).run()
+    assert 0 < len(outputs_of(link, "a")) < 50
+
+
+def test_an_idle_loop_blocks_until_the_next_report_and_a_busy_one_never_does():
+    link = ScriptedLink()
+    loop = loop_of(link)
+    for _ in range(4):
+        loop.turn()
+    reports = [message for message in link.sent if isinstance(message, Stats)]
+    assert len(reports) == 4
+    assert BUSY_SECONDS - 0.1 < link.waits[0] <= BUSY_SECONDS
+    assert all(IDLE_SECONDS - 0.1 < wait <= IDLE_SECONDS for wait in link.waits[1:])
+    busy = ScriptedLink([request("a", [1], max_tokens=5), Drain()])
+    loop_of(busy).run()
+    assert set(busy.waits) == {0.0}
+
+
+def test_a_scheduler_that_has_requests_but_plans_nothing_is_a_loud_error(monkeypatch):
+    link = ScriptedLink([request("a", [1])])
+    monkeypatch.setattr(Scheduler, "plan", lambda _: None)
+    with pytest.raises(EngineError, match="plans nothing"):
+        loop_of(link).run()
