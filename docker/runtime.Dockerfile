@@ -51,8 +51,10 @@ COPY --from=dependencies /opt/radixloom /opt/radixloom
 COPY --from=package /opt/radixloom /opt/radixloom
 
 # The root file system may be read-only: all that is written goes under /tmp, a volume of the pod.
+# USER, since the pod's user id may be any, and libraries ask for a name.
 ENV PATH=/opt/radixloom/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp \
+    USER=radixloom \
     XDG_CACHE_HOME=/tmp/cache \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1

@@ -1,5 +1,7 @@
 """Install the chart with the images just built, and take it away again."""
 
+from collections.abc import Sequence
+
 from hack.cluster.errors import ClusterError
 from hack.demo.kubernetes import Kubernetes
 from hack.images import recipe
@@ -11,7 +13,7 @@ OPERATOR = "radixloom-operator"
 CRD = "llmservices.serving.radixloom.dev"
 CHART = recipe.REPOSITORY / "charts" / "radixloom"
 _RESTRICTED = "pod-security.kubernetes.io/enforce"
-_WAIT_SECONDS = 180
+_WAIT_SECONDS = 90
 
 
 def image_values(operator_image: str, runtime_image: str) -> list[str]:
@@ -28,8 +30,16 @@ def image_values(operator_image: str, runtime_image: str) -> list[str]:
     return [part for setting in settings for part in ("--set-string", setting)]
 
 
-def install(cluster: Kubernetes, *, operator_image: str, runtime_image: str) -> None:
+def install(
+    cluster: Kubernetes,
+    *,
+    operator_image: str,
+    runtime_image: str,
+    extra_values: Sequence[str] = (),
+) -> None:
     """Install or upgrade the release into a namespace that allows restricted pods alone.
+
+    `extra_values` are helm's own arguments, such as `--set`, `operator.workers=8`.
 
     Raises:
         ClusterError: helm fails, or the operator does not become ready; says what the pod said.
@@ -37,10 +47,12 @@ def install(cluster: Kubernetes, *, operator_image: str, runtime_image: str) -> 
     labels = {_RESTRICTED: "restricted"}
     metadata = {"name": NAMESPACE, "labels": labels}
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-    options = ("--namespace", NAMESPACE, "--wait", "--timeout", f"{_WAIT_SECONDS}s")
-    values = image_values(operator_image, runtime_image)
+    # The CRD may have been applied by hand, or kept by an earlier release of another name.
+    options = ("--namespace", NAMESPACE, "--take-ownership", "--wait")
+    limit = ("--timeout", f"{_WAIT_SECONDS}s")
+    values = [*image_values(operator_image, runtime_image), *extra_values]
     try:
-        cluster.helm("upgrade", "--install", NAME, CHART, *options, *values)
+        cluster.helm("upgrade", "--install", NAME, CHART, *options, *limit, *values)
     except ClusterError as error:
         raise ClusterError(f"{error}\n{operator_story(cluster)}") from error
 
