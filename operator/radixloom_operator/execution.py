@@ -21,7 +21,7 @@ from radixloom_operator.drift import differs, was_edited
 from radixloom_operator.errors import ClusterError, NameTakenError, RefusedError
 from radixloom_operator.observed import Observed
 from radixloom_operator.rollout import Action, Create, Goal, Remove, Replace, Restore
-from radixloom_operator.story import Chapter
+from radixloom_operator.story import APPLY_REFUSED, NAME_TAKEN, Chapter
 
 log = structlog.stdlib.get_logger()
 
@@ -55,7 +55,7 @@ class Work:
 
 
 def _problem(error: ClusterError) -> Problem:
-    reason = "NameTaken" if isinstance(error, NameTakenError) else "ApplyRefused"
+    reason = NAME_TAKEN if isinstance(error, NameTakenError) else APPLY_REFUSED
     return Problem(reason, str(error))
 
 

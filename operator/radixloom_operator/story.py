@@ -17,6 +17,11 @@ from radixloom_operator.api.status_types import (
 )
 from radixloom_operator.naming import API_VERSION, FIELD_MANAGER, KIND
 
+NAME_TAKEN = "NameTaken"
+APPLY_REFUSED = "ApplyRefused"
+REFUSALS = (NAME_TAKEN, APPLY_REFUSED)
+"""Reasons of a failure to write an object."""
+
 _MAX_MESSAGE = 1000
 
 
@@ -34,6 +39,7 @@ def transitions(before: LLMServiceStatus, after: LLMServiceStatus) -> Iterator[C
     known = {one.index: one for one in before.slices}
     for one in after.slices:
         yield from _slice(known.get(one.index), one, after)
+    yield from _refusal(before, after)
     yield from _completion(before, after)
     yield from _serving(before, after)
 
@@ -56,12 +62,18 @@ def _slice(was: SliceStatus | None, now: SliceStatus, after: LLMServiceStatus) -
     if now.phase == phase_before:
         return
     if now.phase == SlicePhase.READY:
-        hosts = f"{now.ready_hosts} host{'s' if now.ready_hosts > 1 else ''}"
-        yield Chapter("Normal", "SliceReady", f"slice {now.index} serves ({hosts})")
+        yield Chapter("Normal", "SliceReady", f"slice {now.index} serves")
     elif now.phase == SlicePhase.FAILED:
         yield Chapter("Warning", now.reason, f"slice {now.index}: {_trouble(after)}")
     elif phase_before == SlicePhase.READY and now.phase != SlicePhase.DRAINING:
         yield Chapter("Warning", "SliceLost", f"slice {now.index} serves no more: {now.reason}")
+
+
+def _refusal(before: LLMServiceStatus, after: LLMServiceStatus) -> Iterator[Chapter]:
+    was, now = _condition(before, "Degraded"), _condition(after, "Degraded")
+    is_new = now is not None and (was is None or was.message != now.message)
+    if now and is_new and now.reason in REFUSALS:
+        yield Chapter("Warning", now.reason, now.message)
 
 
 def _completion(before: LLMServiceStatus, after: LLMServiceStatus) -> Iterator[Chapter]:

@@ -1,0 +1,202 @@
+"""LLMServices that the API server takes and ones that it must refuse, with the sentence it says.
+
+Read by unit tests (the operator's own reading of a spec) and by tests against a real API server
+(the rules in the CustomResourceDefinition).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from radixloom_operator.naming import API_VERSION, KIND
+
+
+@dataclass(frozen=True)
+class Case:
+    """One spec, as a difference from a small sound one."""
+
+    title: str
+    change: dict[str, Any]
+    """Dotted path in the manifest to its value; None takes the field away."""
+    refusal: str | None = None
+    """Part of the API server's sentence; None: it is taken."""
+
+
+def manifest(change: dict[str, Any] | None = None, *, namespace: str = "default") -> dict[str, Any]:
+    """Return a small sound LLMService with `change` made to it."""
+    result: dict[str, Any] = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": "chat", "namespace": namespace, "uid": "u-1", "generation": 1},
+        "spec": {"model": {"uri": "hf://acme/tiny"}, "tpu": {"generation": "cpu"}},
+    }
+    for path, value in (change or {}).items():
+        *parents, last = path.split(".")
+        target = result
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        if value is None:
+            target.pop(last, None)
+        else:
+            target[last] = value
+    return result
+
+
+def tpu(generation: str, topology: str, **more: Any) -> dict[str, Any]:
+    """Return the change that asks for a TPU slice."""
+    return {"spec.tpu": {"generation": generation, "topology": topology, **more}}
+
+
+SOUND = (
+    Case("the smallest", {}),
+    Case("a name of 40 characters", {"metadata.name": "a" * 40}),
+    Case("scaled to zero", {"spec.replicas": 0}),
+    Case("cpu on two hosts", {"spec.tpu": {"generation": "cpu", "hosts": 2}}),
+    Case("v5e 2x4 on one host", tpu("v5e", "2x4", chipsPerHost=8)),
+    Case("v5e 2x4 on two hosts", tpu("v5e", "2x4", chipsPerHost=4)),
+    Case("v6e 1x1", tpu("v6e", "1x1")),
+    Case("v6e 16x16 with its hosts said", tpu("v6e", "16x16", chipsPerHost=4)),
+    Case("v4 2x2x1", tpu("v4", "2x2x1")),
+    Case("v5p 4x4x8", tpu("v5p", "4x4x8", provisioning="Spot", exclusiveNodePool=False)),
+    Case("v7x 1x1x1", tpu("v7x", "1x1x1")),
+    Case("a claim", {"spec.model.uri": "pvc://weights/llama/8b"}),
+    Case(
+        "a bucket cached in a claim",
+        {
+            "spec.model.uri": "gs://bucket/llama",
+            "spec.model.cache": {"mode": "PVC", "claimName": "weights"},
+        },
+    ),
+    Case(
+        "a gated model",
+        {"spec.model.revision": "main", "spec.model.tokenSecretRef": {"name": "hub"}},
+    ),
+    Case(
+        "everything of the engine",
+        {
+            "spec.engine": {
+                "image": "runtime:1",
+                "imagePullPolicy": "Never",
+                "maxModelLen": 4096,
+                "dtype": "bfloat16",
+                "port": 9000,
+                "args": ["--step-tokens", "512"],
+                "env": [{"name": "RADIXLOOM_LOG_LEVEL", "value": "debug"}],
+                "hostResources": {"cpu": 2, "memory": "8Gi"},
+            }
+        },
+    ),
+    Case("compiled steps in a claim", {"spec.compileCache": {"mode": "PVC", "claimName": "xla"}}),
+    Case("no compiled steps kept", {"spec.compileCache": {"mode": "Disabled"}}),
+    Case(
+        "everything of the pod template",
+        {
+            "spec.podTemplate": {
+                "labels": {"team": "search"},
+                "annotations": {"note": "x"},
+                "nodeSelector": {"disk": "ssd"},
+                "tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}],
+                "serviceAccountName": "reader",
+                "priorityClassName": "high",
+                "imagePullSecrets": [{"name": "pull"}],
+            }
+        },
+    ),
+    Case(
+        "drain, start and rollout",
+        {
+            "spec.drain": {"preStopSeconds": 0, "gracePeriodSeconds": 1},
+            "spec.startup": {"timeoutSeconds": 60},
+            "spec.rollout": {"maxUnavailable": 100},
+            "spec.paused": True,
+        },
+    ),
+)
+
+REFUSED = (
+    Case("no model", {"spec.model": None}, "spec.model: Required value"),
+    Case("no tpu", {"spec.tpu": None}, "spec.tpu: Required value"),
+    Case("a long name", {"metadata.name": "a" * 41}, "at most 40 characters"),
+    Case("a name with a dot", {"metadata.name": "a.b"}, "begin with a letter"),
+    Case("a name that begins with a digit", {"metadata.name": "7b"}, "begin with a letter"),
+    Case("fewer than no replicas", {"spec.replicas": -1}, "greater than or equal to 0"),
+    Case("a plain path", {"spec.model.uri": "/models/x"}, "spec.model.uri"),
+    Case("an unknown scheme", {"spec.model.uri": "s3://bucket/x"}, "spec.model.uri"),
+    Case(
+        "a token for a bucket",
+        {"spec.model.uri": "gs://b/x", "spec.model.tokenSecretRef": {"name": "t"}},
+        "tokenSecretRef applies to hf:// only",
+    ),
+    Case(
+        "a revision of a claim",
+        {"spec.model.uri": "pvc://c/x", "spec.model.revision": "main"},
+        "revision applies to hf:// only",
+    ),
+    Case(
+        "a cache of a claim",
+        {"spec.model.uri": "pvc://c/x", "spec.model.cache": {"mode": "EmptyDir"}},
+        "cache does not apply to pvc://",
+    ),
+    Case(
+        "a cache in no claim", {"spec.model.cache": {"mode": "PVC"}}, "claimName is required when"
+    ),
+    Case(
+        "a claim for an EmptyDir",
+        {"spec.model.cache": {"mode": "EmptyDir", "claimName": "c"}},
+        "claimName is required when",
+    ),
+    Case(
+        "a limit for a claim",
+        {"spec.model.cache": {"mode": "PVC", "claimName": "c", "sizeLimit": "1Gi"}},
+        "sizeLimit applies to mode EmptyDir only",
+    ),
+    Case("an unknown generation", tpu("v3", "2x2"), "Unsupported value"),
+    Case("no topology", {"spec.tpu": {"generation": "v5e"}}, "topology is required"),
+    Case("a topology on cpu", tpu("cpu", "2x2"), "does not apply to cpu"),
+    Case("hosts of a TPU slice", tpu("v5e", "2x2", hosts=2), "hosts applies to cpu only"),
+    Case(
+        "chips of a cpu slice",
+        {"spec.tpu": {"generation": "cpu", "chipsPerHost": 4}},
+        "chipsPerHost does not apply to cpu",
+    ),
+    Case(
+        "a cpu slice on Spot nodes",
+        {"spec.tpu": {"generation": "cpu", "provisioning": "Spot"}},
+        "do not apply to cpu",
+    ),
+    Case("a torus of v5e", tpu("v5e", "2x2x2"), "v5e and v6e take topology"),
+    Case("a grid that v6e has not", tpu("v6e", "3x3"), "v5e and v6e take topology"),
+    Case("a grid of v4", tpu("v4", "2x2"), "three sides"),
+    Case("words for a topology", tpu("v5p", "big"), "three sides"),
+    Case("a torus that v5p has not", tpu("v5p", "4x4x6"), "a multiple of 4"),
+    Case("one chip of v4", tpu("v4", "1x1x1"), "a multiple of 4"),
+    Case("2x4 with hosts unsaid", tpu("v5e", "2x4"), "one host of 8 chips or two hosts of 4"),
+    Case("2x4 on hosts of one chip", tpu("v6e", "2x4", chipsPerHost=1), "chipsPerHost is 4 or 8"),
+    Case("2x2 on a host of 8", tpu("v6e", "2x2", chipsPerHost=8), "chipsPerHost is 4 or 8"),
+    Case("hosts of two chips", tpu("v5e", "2x2", chipsPerHost=2), "Unsupported value"),
+    Case("TPUs by hand", {"spec.engine.hostResources": {"google.com/tpu": 4}}, "is computed from"),
+    Case(
+        "a variable that the spec decides",
+        {"spec.engine.env": [{"name": "TPU_WORKER_ID", "value": "0"}]},
+        "the operator computes this variable",
+    ),
+    Case(
+        "a variable with two values",
+        {"spec.engine.env": [{"name": "A", "value": "1", "valueFrom": {"fieldRef": {}}}]},
+        "exclude each other",
+    ),
+    Case("a low port", {"spec.engine.port": 80}, "greater than or equal to 1024"),
+    Case("an unknown dtype", {"spec.engine.dtype": "int3"}, "Unsupported value"),
+    Case("compiled steps in no claim", {"spec.compileCache": {"mode": "PVC"}}, "claimName is"),
+    Case(
+        "no time to drain",
+        {"spec.drain": {"preStopSeconds": 60, "gracePeriodSeconds": 60}},
+        "must exceed drain.preStopSeconds",
+    ),
+    Case("no patience", {"spec.startup.timeoutSeconds": 5}, "greater than or equal to 60"),
+    Case("nothing may be down", {"spec.rollout.maxUnavailable": 0}, "greater than or equal to 1"),
+    Case(
+        "a label of ours",
+        {"spec.podTemplate.labels": {"app.kubernetes.io/name": "x"}},
+        "are ours",
+    ),
+)
