@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import structlog
 from structlog.typing import Processor
+from typing_extensions import override
 
 from radixloom_runtime.settings import LogFormat
 
@@ -38,7 +39,13 @@ def configure(*, level: str, form: LogFormat, process: str) -> None:
 
 
 def _text_renderer() -> tuple[Processor, ...]:
-    return (structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), sort_keys=False),)
+    # Plain tracebacks: rich ones take seconds and show local variables, prompts among them.
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(),
+        sort_keys=False,
+        exception_formatter=structlog.dev.plain_traceback,
+    )
+    return (renderer,)
 
 
 def _json_renderer() -> tuple[Processor, ...]:
@@ -48,6 +55,7 @@ def _json_renderer() -> tuple[Processor, ...]:
 class _Forward(logging.Handler):
     """Hands records of the standard library's loggers to structlog."""
 
+    @override
     def emit(self, record: logging.LogRecord) -> None:
         fields: Mapping[str, object] = {"logger": record.name, "message": record.getMessage()}
         structlog.get_logger().log(

@@ -95,7 +95,7 @@ async def _answer(
     return await answering.stream(form, work, with_usage=with_usage)
 
 
-def build(service: Service) -> Frame:
+def build(service: Service) -> FastAPI:
     """Make the ASGI application."""
     app = FastAPI(title="Radixloom", version=__version__, redoc_url=None)
     app.state.service = service
@@ -103,7 +103,8 @@ def build(service: Service) -> Frame:
     app.include_router(health.router)
     app.add_exception_handler(RequestError, _on_request_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    return Frame(app, service=service, endpoints=ENDPOINTS)
+    app.add_middleware(Frame, service=service, endpoints=ENDPOINTS)
+    return app
 
 
 async def _on_request_error(_: Request, error: Exception) -> Response:

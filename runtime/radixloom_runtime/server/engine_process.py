@@ -29,12 +29,14 @@ class EngineProcess:
         """Wait for its end and return the exit code; negative: the signal that killed it."""
         return await self._process.wait()
 
-    async def stop(self, *, grace_seconds: float) -> None:
-        """End it: wait for it to go by itself, then tell it, then kill it."""
-        for signal_it in (lambda: None, self._process.terminate, self._process.kill):
-            if self._process.returncode is not None:
-                return
-            with contextlib.suppress(ProcessLookupError):
-                signal_it()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), grace_seconds)
+    async def exits_within(self, seconds: float) -> bool:
+        """Whether it ends by itself in that time."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), seconds)
+        return self._process.returncode is not None
+
+    async def kill(self) -> None:
+        """End it if it still runs: by force, since it leaves it to us when to stop."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()

@@ -57,7 +57,7 @@ class TextRequest(BaseModel):
     """Choice i of a prompt is drawn with seed + i, modulo 2^32."""
     n: int | None = Field(None, ge=1, le=MAX_CHOICES)
     stop: Annotated[
-        list[StopString] | None, BeforeValidator(_as_list), Field(max_length=MAX_STOPS)
+        Annotated[list[StopString], Field(max_length=MAX_STOPS)] | None, BeforeValidator(_as_list)
     ] = None
     """Cut out of the text. Complete ones count from `min_tokens` tokens on."""
     stop_token_ids: list[TokenId] | None = None

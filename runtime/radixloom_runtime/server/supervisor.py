@@ -30,6 +30,7 @@ Launch = Callable[[str, RuntimeSettings], tuple[Sequence[str], Mapping[str, str]
 """Channel address and settings to the engine's argument list and environment."""
 
 ENGINE_GRACE_SECONDS = 5.0
+"""For the engine to exit once it has nothing left to do."""
 LAST_FRAME_SECONDS = 0.2
 """After the engine's end, for what it still said to be read."""
 LAST_ANSWERS_SECONDS = 1.0
@@ -84,7 +85,7 @@ class Supervisor:
                 return await self._drain(process, ending)
             return await self._engine_is_gone(talking, ending)
         finally:
-            await process.stop(grace_seconds=0 if not self._is_ready else ENGINE_GRACE_SECONDS)
+            await process.kill()
             for task in (talking, loading, stopping, ending):
                 task.cancel()
             await asyncio.gather(talking, loading, stopping, ending, return_exceptions=True)
@@ -150,7 +151,7 @@ class Supervisor:
             await self._lifecycle.wait_idle(LAST_ANSWERS_SECONDS)
         elif self._is_ready and not ending.done():
             self._engine.drain()
-            await process.stop(grace_seconds=ENGINE_GRACE_SECONDS)
+            await process.exits_within(ENGINE_GRACE_SECONDS)
         log.info("server.stopped")
         return 0
 
