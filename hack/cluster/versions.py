@@ -93,7 +93,7 @@ PARTS: tuple[Part, ...] = (
         name="etcd",
         sources=(
             Debian("etcd-server", "sid"),
-            GoModule("go.etcd.io/etcd/server/v3", "v3.5.30", ("go.etcd.io/etcd/server/v3",)),
+            GoModule("go.etcd.io/etcd/server/v3", "v3.6.8", ("go.etcd.io/etcd/server/v3",)),
         ),
         programs={"etcd": "etcd", "server": "etcd"},
         proof=("etcd", "--version"),
