@@ -60,6 +60,17 @@ def test_a_stop_token_wastes_one_chunk_and_its_result_is_dropped():
     assert [plan.num_tokens for plan in service.plans] == [2, 1]
 
 
+def test_no_stop_token_is_sampled_before_min_tokens_and_the_device_is_told_where():
+    forbidden = next_token(0, [5, 6])
+    submit = request("a", [5, 6], max_tokens=9, min_tokens=3, stop_token_ids=[forbidden])
+    service = Service()
+    service.serve(submit)
+    (start,) = service.plans[0].starts
+    assert (start.stop_token_ids, start.min_position) == ((forbidden,), 5)
+    assert is_as_alone(service, submit)
+    assert forbidden not in service.answers["a"].token_ids[:3]
+
+
 def test_a_long_prompt_is_computed_in_chunks_while_others_go_on_decoding():
     service = Service(limits(step_tokens=8))
     service.submit(request("short", [5, 6], max_tokens=20))
@@ -213,20 +224,41 @@ def test_the_lower_priority_is_preempted_though_it_came_first():
     assert set(restarted) == {1}
 
 
+def preempted_while_decoding(**more) -> tuple[Service, list[int]]:
+    """Serve two, of which the second is preempted once; also where its prefills began."""
+    service = Service(limits(num_pages=12, step_tokens=64))
+    service.serve(
+        request("first", [1] * 4, max_tokens=17), request("b", [2] * 20, max_tokens=24, **more)
+    )
+    assert service.scheduler.totals.preemptions == 1
+    prefills = [chunk for plan in service.plans for chunk in plan.chunks if chunk.token_ids]
+    return service, [chunk.start for chunk in prefills[1:]]
+
+
+def test_a_preempted_request_finds_its_pages_again():
+    _, prefill_starts = preempted_while_decoding()
+    assert prefill_starts == [0, 28]
+
+
 def test_cached_tokens_are_those_of_the_first_admission_also_after_preemption():
-    service = Service(limits(num_pages=8))
-    service.serve(request("a", [1] * 6, max_tokens=24), request("b", [2] * 6, max_tokens=24))
-    assert service.scheduler.totals.preemptions > 0
+    service, _ = preempted_while_decoding()
     assert service.answers["b"].cached_tokens == 0
     assert service.scheduler.totals.cached_tokens == 0
-    assert service.scheduler.totals.prompt_tokens == 12
+    assert service.scheduler.totals.prompt_tokens == 24
+
+
+def test_prompt_logprobs_are_sent_once_and_after_that_the_cache_is_read_again():
+    service, prefill_starts = preempted_while_decoding(prompt_logprobs=1)
+    told = [output.prompt_logprobs is not None for output in service.answers["b"].outputs]
+    assert told == [True] + [False] * 23
+    assert prefill_starts == [0, 28]
 
 
 def test_a_prompt_is_admitted_only_when_all_of_it_fits_beside_the_running():
     service = Service(limits(num_pages=10))
     service.submit(request("a", [1] * 4, max_tokens=17))
     service.step()
-    service.submit(request("b", [2] * 36, max_tokens=2))
+    service.submit(request("b", [2] * 32, max_tokens=8))
     service.run()
     assert service.scheduler.totals.preemptions == 0
 
