@@ -7,17 +7,17 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
+from typing_extensions import override
 
 from radixloom_runtime.models.blocks import (
     Embedding,
     GatedMLP,
     Linear,
     RMSNorm,
-    Stack,
-    StepInput,
     write_kv,
 )
 from radixloom_runtime.models.config import ModelConfig, Rope
+from radixloom_runtime.models.stack import Stack, StepInput
 from radixloom_runtime.ops import rope
 from radixloom_runtime.ops.attention import Attention, Ragged
 
@@ -50,6 +50,7 @@ class SelfAttention(nnx.Module):
             dtype=dtype,
         )
 
+    @override
     def __call__(
         self,
         x: Float[Array, "T D"],
@@ -78,6 +79,7 @@ class Layer(nnx.Module):
         self.mlp_norm = RMSNorm(f"{_LAYER}.post_attention_layernorm.weight", dim, eps, dtype)
         self.mlp = GatedMLP(f"{_LAYER}.mlp", config, dtype)
 
+    @override
     def __call__(
         self,
         x: Float[Array, "T D"],
@@ -97,12 +99,12 @@ class Llama(nnx.Module):
     """The whole network; see `models.registry.CausalLM` for the contract."""
 
     def __init__(
-        self, config: ModelConfig, dtype: jnp.dtype, attention: Attention, *, scanned: bool
+        self, config: ModelConfig, dtype: jnp.dtype, attention: Attention, *, stacked: bool
     ) -> None:
         self.config = config
         self.embedding = Embedding("model.embed_tokens.weight", config, dtype)
         self.stack = Stack(
-            lambda: Layer(config, dtype, attention), config.num_layers, scanned=scanned
+            lambda: Layer(config, dtype, attention), config.num_layers, stacked=stacked
         )
         self.norm = RMSNorm("model.norm.weight", config.embed_dim, config.norm_eps, dtype)
         self.head = None if config.tie_embeddings else Embedding("lm_head.weight", config, dtype)

@@ -63,8 +63,7 @@ def weight(spec: ParamSpec, dtype: jnp.dtype) -> nnx.Param[Any]:
 
 def spec_of(param: Any) -> ParamSpec:
     """Return the row that `weight` gave to this variable."""
-    spec = param.get_metadata("spec")
-    assert isinstance(spec, ParamSpec)
+    spec: ParamSpec = param.get_metadata("spec")
     return spec
 
 

@@ -67,7 +67,7 @@ class Model:
 
 
 def make_model(
-    config: ModelConfig, *, dtype: jnp.dtype, attention: Attention, scanned: bool
+    config: ModelConfig, *, dtype: jnp.dtype, attention: Attention, stacked: bool
 ) -> Model:
     """Define the network of `config`; allocates nothing. Raises: `ModelError`."""
     make = _ARCHITECTURES.get(config.architecture)
@@ -76,7 +76,7 @@ def make_model(
         raise ModelError(
             f"architecture {config.architecture!r} is not supported; supported: {supported}"
         )
-    definition, state = nnx.split(make(config, dtype, attention, scanned=scanned))
+    definition, state = nnx.split(make(config, dtype, attention, stacked=stacked))
     structure = jax.tree.structure(state)
     params = [param for _, param in state.flat_state()]
     return Model(config, dtype, tuple(spec_of(param) for param in params), definition, structure)

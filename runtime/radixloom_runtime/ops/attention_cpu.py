@@ -1,10 +1,12 @@
 """Paged flash attention in plain XLA, shaped for CPUs.
 
-Both parts walk over blocks of `BLOCK_TOKENS` positions with a running (online) softmax, so that
-memory is O(block), and stop after the last live one:
+    for each chunk, for each block of its queries:           one query for a decode, or QUERY_BLOCK
+        for each block of BLOCK_TOKENS positions up to the queries' own:
+            gather the block's pages; go on with a running (online) softmax
 
-    decodes         all rows side by side, up to the longest live row
-    prompt chunks   one after another; of each, blocks of QUERY_BLOCK tokens, each up to its end
+So memory is O(block), and time grows with each request's own length: no row pays for a longer
+neighbour or for its padded page table. (All decodes side by side, up to the longest, took twice
+the time: the gathered keys no longer fit in cache.)
 
 A block of queries may reach over its chunk's end. What it writes there is garbage that the next
 chunk, which begins there, overwrites.
@@ -22,7 +24,7 @@ BLOCK_TOKENS = 128
 QUERY_BLOCK = 64
 
 _MASKED = -1e30
-"""Finite, so that a fully masked block gives weights and not NaN (they are scaled to 0 later)."""
+"""Finite, so that a fully masked block gives weights and not NaN."""
 
 
 class _Softmax(NamedTuple):
@@ -35,7 +37,7 @@ class _Softmax(NamedTuple):
 
 def attend(
     queries: Float[Array, "T N H"],
-    pages: Float[Array, "G S 2K H"],
+    pages: Float[Array, "P S 2K H"],
     batch: Ragged,
     page_offset: Int[Array, ""] | int,
 ) -> Float[Array, "T N H"]:
@@ -43,125 +45,90 @@ def attend(
     num_tokens, num_heads, head_dim = queries.shape
     max_chunks = batch.starts.shape[0]
     num_kv_heads = pages.shape[2] // 2
+    batch = batch._replace(page_tables=batch.page_tables + page_offset)
     grouped = queries.astype(jnp.float32) * head_dim**-0.5
     grouped = grouped.reshape(num_tokens, num_kv_heads, num_heads // num_kv_heads, head_dim)
-    out = _decodes(grouped[:max_chunks], pages, batch, page_offset)
+    out = jnp.zeros_like(grouped)
+    out = _chunks(grouped, out, pages, batch, (0, batch.num_decodes), query_block=1)
     if num_tokens > max_chunks:
-        out = jnp.pad(out, ((0, num_tokens - max_chunks), (0, 0), (0, 0), (0, 0)))
-        out = _prompts(grouped, out, pages, batch, page_offset)
+        padding = ((0, QUERY_BLOCK), (0, 0), (0, 0), (0, 0))
+        grouped, out = jnp.pad(grouped, padding), jnp.pad(out, padding)
+        prompts = (batch.num_decodes, batch.num_chunks)
+        out = _chunks(grouped, out, pages, batch, prompts, query_block=QUERY_BLOCK)[:num_tokens]
     return out.reshape(num_tokens, num_heads, head_dim).astype(queries.dtype)
 
 
-def _decodes(
-    queries: Float[Array, "R K G H"],
-    pages: Float[Array, "P S 2K H"],
-    batch: Ragged,
-    page_offset: Int[Array, ""] | int,
-) -> Float[Array, "R K G H"]:
-    max_chunks = queries.shape[0]
-    is_decode = jnp.arange(max_chunks) < batch.num_decodes
-    ends = jnp.where(is_decode, batch.starts + 1, 0)
-    page_tables, pages_per_block = _blocked(batch.page_tables, pages.shape[1])
-    block_tokens = pages_per_block * pages.shape[1]
-
-    def step(block: Int[Array, ""], state: _Softmax) -> _Softmax:
-        table = jax.lax.dynamic_slice_in_dim(
-            page_tables, block * pages_per_block, pages_per_block, axis=1
-        )
-        keys, values = _gather(pages, table + page_offset)
-        scores = jnp.einsum("rkgh,rlkh->rkgl", queries, keys)
-        visible = block * block_tokens + jnp.arange(block_tokens) < ends[:, None]
-        scores = jnp.where(visible[:, None, None, :], scores, _MASKED)
-        return _accumulate(state, scores, "rkgl,rlkh->rkgh", values)
-
-    num_blocks = -(-jnp.max(ends, initial=0) // block_tokens)
-    return _finish(jax.lax.fori_loop(0, num_blocks, step, _begin(queries)))
-
-
-def _prompts(
+def _chunks(
     queries: Float[Array, "T K G H"],
     out: Float[Array, "T K G H"],
     pages: Float[Array, "P S 2K H"],
     batch: Ragged,
-    page_offset: Int[Array, ""] | int,
+    chunks: tuple[Array | int, Array],
+    *,
+    query_block: int,
 ) -> Float[Array, "T K G H"]:
-    num_tokens = queries.shape[0]
-    padding = ((0, QUERY_BLOCK), (0, 0), (0, 0), (0, 0))
-    queries, out = jnp.pad(queries, padding), jnp.pad(out, padding)
+    """Write the result of chunks `first ... last - 1` into `out`."""
 
     def chunk_step(chunk: Int[Array, ""], out: Array) -> Array:
         def block_step(block: Int[Array, ""], out: Array) -> Array:
-            first = batch.offsets[chunk] + block * QUERY_BLOCK
-            mine = jax.lax.dynamic_slice_in_dim(queries, first, QUERY_BLOCK)
-            position = batch.starts[chunk] + block * QUERY_BLOCK
-            end = jnp.minimum(position + QUERY_BLOCK, batch.starts[chunk] + batch.lengths[chunk])
-            table = batch.page_tables[chunk] + page_offset
-            attended = _prompt_block(mine, pages, table, position, end)
-            return jax.lax.dynamic_update_slice_in_dim(out, attended, first, axis=0)
+            skipped = block * query_block
+            token, position = batch.offsets[chunk] + skipped, batch.starts[chunk] + skipped
+            mine = jax.lax.dynamic_slice_in_dim(queries, token, query_block)
+            end = batch.starts[chunk] + jnp.minimum(skipped + query_block, batch.lengths[chunk])
+            attended = _query_block(mine, pages, batch.page_tables[chunk], position, end)
+            return jax.lax.dynamic_update_slice_in_dim(out, attended, token, axis=0)
 
-        num_blocks = -(-batch.lengths[chunk] // QUERY_BLOCK)
+        num_blocks = -(-batch.lengths[chunk] // query_block)
         return jax.lax.fori_loop(0, num_blocks, block_step, out)
 
-    out = jax.lax.fori_loop(batch.num_decodes, batch.num_chunks, chunk_step, out)
-    return out[:num_tokens]
+    return jax.lax.fori_loop(*chunks, chunk_step, out)
 
 
-def _prompt_block(
+def _query_block(
     queries: Float[Array, "Q K G H"],
     pages: Float[Array, "P S 2K H"],
     page_table: Int[Array, " P"],
     position: Int[Array, ""],
     end: Int[Array, ""],
 ) -> Float[Array, "Q K G H"]:
-    """Attend with consecutive tokens of one request, the first at `position`."""
-    page_tables, pages_per_block = _blocked(page_table[None], pages.shape[1])
+    """Attend with consecutive tokens of one request, from `position` to before `end`."""
+    num_queries, num_kv_heads, group, head_dim = queries.shape
+    pages_per_block = max(1, BLOCK_TOKENS // pages.shape[1])
     block_tokens = pages_per_block * pages.shape[1]
-    positions = position + jnp.arange(queries.shape[0])
-    queries = queries.transpose(1, 2, 0, 3)
+    page_table = jnp.pad(page_table, (0, -page_table.shape[0] % pages_per_block))
+    by_head = queries.transpose(1, 2, 0, 3).reshape(num_kv_heads, group * num_queries, head_dim)
+    positions = jnp.tile(position + jnp.arange(num_queries), group)
 
     def step(block: Int[Array, ""], state: _Softmax) -> _Softmax:
-        table = jax.lax.dynamic_slice_in_dim(
-            page_tables[0], block * pages_per_block, pages_per_block
-        )
+        first_page = block * pages_per_block
+        table = jax.lax.dynamic_slice_in_dim(page_table, first_page, pages_per_block)
         keys, values = _gather(pages, table)
-        scores = jnp.einsum("kgqh,lkh->kgql", queries, keys)
+        scores = jnp.einsum("kqh,lkh->kql", by_head, keys)
         seen = block * block_tokens + jnp.arange(block_tokens)
         scores = jnp.where(seen <= positions[:, None], scores, _MASKED)
-        return _accumulate(state, scores, "kgql,lkh->kgqh", values)
+        return _accumulate(state, scores, values)
 
-    done = jax.lax.fori_loop(0, -(-end // block_tokens), step, _begin(queries))
-    return _finish(done).transpose(2, 0, 1, 3)
-
-
-def _blocked(page_tables: Int[Array, "R P"], page_tokens: int) -> tuple[Int[Array, "R B"], int]:
-    """Pad tables to whole blocks; also return how many pages a block has."""
-    pages_per_block = max(1, BLOCK_TOKENS // page_tokens)
-    missing = -page_tables.shape[1] % pages_per_block
-    return jnp.pad(page_tables, ((0, 0), (0, missing))), pages_per_block
+    done = jax.lax.fori_loop(0, -(-end // block_tokens), step, _begin(by_head))
+    attended = done.out / done.total[..., None]
+    return attended.reshape(num_kv_heads, group, num_queries, head_dim).transpose(2, 0, 1, 3)
 
 
 def _gather(
-    pages: Float[Array, "P S 2K H"], table: Int[Array, "*R B"]
-) -> tuple[Float[Array, "*R L K H"], Float[Array, "*R L K H"]]:
+    pages: Float[Array, "P S 2K H"], table: Int[Array, " B"]
+) -> tuple[Float[Array, "L K H"], Float[Array, "L K H"]]:
     """Bring a block's pages together: keys and values of L = B * S positions."""
-    _, page_tokens, double_heads, head_dim = pages.shape
     found = pages.at[table].get(mode="clip").astype(jnp.float32)
-    shape = (*table.shape[:-1], table.shape[-1] * page_tokens, double_heads // 2, 2, head_dim)
-    found = found.reshape(shape)
-    return found[..., 0, :], found[..., 1, :]
+    found = found.reshape(-1, found.shape[2] // 2, 2, found.shape[3])
+    return found[:, :, 0], found[:, :, 1]
 
 
-def _begin(queries: Float[Array, "*B H"]) -> _Softmax:
-    shape = queries.shape[:-1]
-    return _Softmax(
-        jnp.full(shape, _MASKED, jnp.float32),
-        jnp.zeros(shape, jnp.float32),
-        jnp.zeros(queries.shape, jnp.float32),
-    )
+def _begin(queries: Float[Array, "K Q H"]) -> _Softmax:
+    largest = jnp.full(queries.shape[:-1], _MASKED, jnp.float32)
+    return _Softmax(largest, jnp.zeros_like(largest), jnp.zeros_like(queries))
 
 
 def _accumulate(
-    state: _Softmax, scores: Float[Array, "*B L"], weighted: str, values: Array
+    state: _Softmax, scores: Float[Array, "K Q L"], values: Float[Array, "L K H"]
 ) -> _Softmax:
     largest = jnp.maximum(state.largest, jnp.max(scores, axis=-1))
     weights = jnp.exp(scores - largest[..., None])
@@ -169,9 +136,5 @@ def _accumulate(
     return _Softmax(
         largest,
         state.total * shrink + jnp.sum(weights, axis=-1),
-        state.out * shrink[..., None] + jnp.einsum(weighted, weights, values),
+        state.out * shrink[..., None] + jnp.einsum("kql,lkh->kqh", weights, values),
     )
-
-
-def _finish(state: _Softmax) -> Float[Array, "*B H"]:
-    return state.out / jnp.maximum(state.total, 1e-30)[..., None]

@@ -6,14 +6,14 @@ import jax
 import jax.numpy as jnp
 
 from radixloom_runtime.errors import ConfigurationError
-from radixloom_runtime.models.config import read_config
+from radixloom_runtime.models.config import ModelConfig, read_config
 from radixloom_runtime.models.registry import Model, Weights, make_model
 from radixloom_runtime.ops import attention_cpu
 from radixloom_runtime.runner import compile_cache
 from radixloom_runtime.runner.buckets import all_buckets
 from radixloom_runtime.runner.build import BuiltRunner, Phases
 from radixloom_runtime.runner.kv_pages import make_pool
-from radixloom_runtime.runner.memory import free_for_kv, plan_kv
+from radixloom_runtime.runner.memory import Device, free_for_kv, plan_kv
 from radixloom_runtime.runner.programs import Programs
 from radixloom_runtime.runner.rows import initial_state
 from radixloom_runtime.runner.runner import JaxRunner
@@ -26,14 +26,15 @@ from radixloom_runtime.wire.plan import Limits, StepPlan
 
 def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
     """Load, allocate, compile, and run one empty step."""
-    if settings.model is None:
+    folder = settings.model
+    if folder is None:
         raise ConfigurationError("no model: set --model to a checkpoint folder")
     compile_cache.use_cache(settings.compile_cache_dir)
     counter = compile_cache.CompileCounter()
-    device = jax.local_devices()[0]
-    model = _define(settings, device)
+    device: Device = jax.local_devices()[0]
+    model = _define(settings, read_config(folder), device)
     phases.begin("weights", model.num_bytes, "bytes")
-    weights = load_weights(settings.model, model, phases.advance)
+    weights = load_weights(folder, model, phases.advance)
     limits = _limits(settings, model, device)
     runner, programs = _allocate(limits, model, weights)
     phases.begin("compile", len(programs.layouts), "buckets")
@@ -58,8 +59,7 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
     return BuiltRunner(runner, ready, lambda: counter.compiles - compiles_before)
 
 
-def _define(settings: RuntimeSettings, device: jax.Device) -> Model:
-    assert settings.model is not None
+def _define(settings: RuntimeSettings, config: ModelConfig, device: Device) -> Model:
     on_cpu = device.platform == "cpu"
     wanted = settings.dtype
     if wanted is Dtype.AUTO:
@@ -67,14 +67,14 @@ def _define(settings: RuntimeSettings, device: jax.Device) -> Model:
     if wanted is Dtype.FLOAT32:  # else TPUs and GPUs multiply float32 in less
         jax.config.update("jax_default_matmul_precision", "highest")
     return make_model(
-        read_config(settings.model),
+        config,
         dtype=jnp.dtype(wanted.value),
         attention=attention_cpu.attend,
-        scanned=not on_cpu,
+        stacked=not on_cpu,
     )
 
 
-def _limits(settings: RuntimeSettings, model: Model, device: jax.Device) -> Limits:
+def _limits(settings: RuntimeSettings, model: Model, device: Device) -> Limits:
     """Decide what the settings leave open, by device and memory."""
     on_cpu = device.platform == "cpu"
     free_bytes, default_tokens = free_for_kv(device, settings.memory_fraction)

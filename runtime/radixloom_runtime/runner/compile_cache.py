@@ -37,6 +37,5 @@ class CompileCounter:
     def _on_event(self, event: str, **_: str | int) -> None:
         self.cache_hits += event == _HIT
 
-    def _on_duration(self, event: str, seconds: float, **_: str | int) -> None:
-        del seconds
+    def _on_duration(self, event: str, duration_secs: float, **_: str | int) -> None:  # noqa: ARG002 - jax's signature
         self.compiles += event == _COMPILE

@@ -6,8 +6,7 @@ CPU:            a quarter of what is left, and no more than DEFAULT_CPU_TOKENS
 
 from dataclasses import dataclass
 from pathlib import Path
-
-import jax
+from typing import Protocol
 
 from radixloom_runtime.errors import CapacityError
 from radixloom_runtime.models.config import ModelConfig
@@ -23,6 +22,17 @@ _CGROUP_LIMITS = (
 )
 _CGROUP_FOLDER = Path("/sys/fs/cgroup")
 _MEMINFO = Path("/proc/meminfo")
+
+
+class Device(Protocol):
+    """What is asked of a jax device."""
+
+    platform: str
+    device_kind: str
+
+    def memory_stats(self) -> dict[str, int] | None:
+        """Return bytes_limit and bytes_in_use among others; None where it is not known."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,7 @@ def _max_model_len(settings: RuntimeSettings, config: ModelConfig, kv_tokens: in
     return wanted
 
 
-def free_for_kv(device: jax.Device, memory_fraction: float) -> tuple[int, int]:
+def free_for_kv(device: Device, memory_fraction: float) -> tuple[int, int]:
     """Return bytes that the cache may take now, after weights, and its usual most in tokens."""
     if device.platform == "cpu":
         return int(available_host_bytes() * _CPU_SHARE), DEFAULT_CPU_TOKENS

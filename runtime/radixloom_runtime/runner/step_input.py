@@ -7,7 +7,7 @@ One transfer a step, whatever changed.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Int
@@ -93,7 +93,7 @@ class StepLayout:
         """Length of the vector."""
         return self._bounds[-1]
 
-    def _parts(self, vector: "Array | Int32s") -> list["Array | Int32s"]:
+    def _parts(self, vector: Any) -> list[Any]:
         bounds = self._bounds
         return [vector[bounds[i] : bounds[i + 1]] for i in range(len(bounds) - 1)]
 
@@ -112,8 +112,9 @@ class StepLayout:
     ) -> Int32s:
         """Make the vector of a step; `chunks` with decodes first, changes that fit."""
         vector = np.zeros(self.size, np.int32)
-        parts = [part for part in self._parts(vector) if isinstance(part, np.ndarray)]
-        header, rows, first, lengths, offsets, sample_rows, ids, next_ids, begun, granted = parts
+        header, rows, first, lengths, offsets, sample_rows, ids, next_ids, begun, granted = (
+            self._parts(vector)
+        )
         rows.fill(self.max_rows)
         sample_rows.fill(self.max_rows)
         offsets.fill(_FAR)

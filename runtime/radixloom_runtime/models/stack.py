@@ -1,0 +1,139 @@
+"""Layers one after another: one traced body, run once per layer, in either of two ways.
+
+    stacked    lax.scan over weights stacked [L, ...]: what TPUs and GPUs do well
+    branched   a loop over the layer's index; each matrix product is a branch per layer
+
+On CPU a scan copies every weight out of its stack before using it (1.3-1.6x slower decode), and
+layers written out one by one take four to ten times as long to compile (and, at one row, XLA
+copied the whole KV pool). Branches read each weight where it lies and compile like the scan.
+
+Either way the KV pool is carried from layer to layer and updated in place.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+from typing_extensions import override
+
+from radixloom_runtime.models.params import ParamSpec, spec_of
+from radixloom_runtime.ops.attention import Ragged
+
+
+class StepInput(NamedTuple):
+    """What the layers of one step need beside the tokens themselves."""
+
+    cos: Float[Array, "T 1 P"]
+    sin: Float[Array, "T 1 P"]
+    slots: Int[Array, " T"]
+    """Where a token's key and value go: page * page_tokens + place, in a layer's own stretch."""
+    batch: Ragged
+
+
+@jax.tree_util.register_pytree_node_class
+class OneOf:
+    """One of several arrays, chosen at run time, and never copied."""
+
+    def __init__(self, index: Array, choices: tuple[Array, ...]) -> None:
+        self.index = index
+        self.choices = choices
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], None]:
+        """Part for jax."""
+        return (self.index, self.choices), None
+
+    @classmethod
+    def tree_unflatten(cls, _: None, children: tuple[Any, ...]) -> "OneOf":
+        """Join for jax."""
+        return cls(*children)
+
+
+def project(x: Float[Array, "T I"], kernel: Array | OneOf) -> Float[Array, "T O"]:
+    """Multiply by a matrix, or by the chosen one of several."""
+    if not isinstance(kernel, OneOf):
+        return x @ kernel
+
+    def branch(choice: Array) -> Callable[[Array], Array]:
+        return lambda x: x @ choice
+
+    return jax.lax.switch(kernel.index, [branch(choice) for choice in kernel.choices], x)
+
+
+class Stack(nnx.Module):
+    """`num_layers` of the same layer.
+
+    A layer is called as `layer(x, pool, step, page_offset)` and returns x and pool.
+    """
+
+    def __init__(
+        self, make_layer: Callable[[], nnx.Module], num_layers: int, *, stacked: bool
+    ) -> None:
+        self.num_layers = num_layers
+        self.stacked = stacked
+        if stacked:
+            self.layers: Any = make_layer()
+            _respecify(self.layers, lambda spec: spec.stacked(num_layers))
+        else:
+            self.layers = nnx.List([make_layer() for _ in range(num_layers)])
+            for index, layer in enumerate(self.layers):
+                _respecify(layer, lambda spec, index=index: spec.at_layer(index))
+
+    @override
+    def __call__(
+        self, x: Float[Array, "T D"], pool: Float[Array, "G S 2K H"], step: StepInput
+    ) -> tuple[Float[Array, "T D"], Float[Array, "G S 2K H"]]:
+        """Run all layers; each has its own stretch of the pool."""
+        offsets = jnp.arange(self.num_layers) * (pool.shape[0] // self.num_layers)
+        run = self._run_stacked if self.stacked else self._run_branched
+        return run(x, pool, step, offsets)
+
+    def _run_stacked(
+        self, x: Array, pool: Array, step: StepInput, offsets: Array
+    ) -> tuple[Array, Array]:
+        definition, state = nnx.split(self.layers)
+
+        def body(carry: tuple[Array, Array], layer: tuple[Any, Array]) -> Any:
+            state, offset = layer
+            return nnx.merge(definition, state)(*carry, step, offset), None
+
+        return jax.lax.scan(body, (x, pool), (state, offsets))[0]
+
+    def _run_branched(
+        self, x: Array, pool: Array, step: StepInput, offsets: Array
+    ) -> tuple[Array, Array]:
+        split = [nnx.split(layer) for layer in self.layers]
+        definition, first = split[0]
+        structure = jax.tree.structure(first)
+        per_layer = [jax.tree.leaves(state) for _, state in split]
+        per_weight = [_Column(choices) for choices in zip(*per_layer, strict=True)]
+
+        def body(index: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+            chosen = [column.at(index) for column in per_weight]
+            layer: Any = nnx.merge(definition, jax.tree.unflatten(structure, chosen))
+            return layer(*carry, step, offsets[index])
+
+        return jax.lax.fori_loop(0, self.num_layers, body, (x, pool))
+
+
+class _Column:
+    """One weight of every layer. Vectors are small: those are stacked and sliced."""
+
+    def __init__(self, choices: tuple[Array, ...]) -> None:
+        self._choices = choices
+        self._vectors = jnp.stack(choices) if choices[0].ndim == 1 else None
+
+    def at(self, index: Array) -> Array | OneOf:
+        if self._vectors is not None:
+            return self._vectors[index]
+        return OneOf(index, self._choices)
+
+
+def _respecify(layer: nnx.Module, change: Callable[[ParamSpec], ParamSpec]) -> None:
+    for _, param in nnx.iter_graph(layer):
+        if isinstance(param, nnx.Param):
+            spec = change(spec_of(param))
+            param.set_metadata("spec", spec)
+            param.set_value(jax.ShapeDtypeStruct(spec.shape, param.get_value().dtype))
