@@ -11,6 +11,9 @@ from hack.demo.release import operator_story
 
 _PERIOD_SECONDS = 0.5
 _LOG_LINES = 60
+_CRASH_LOOP = "CrashLoopBackOff"
+# Two more starts; a container that fails as often does not mend itself.
+_CRASH_LOOP_SECONDS = 60.0
 
 Facts = dict[str, str]
 """What is known of a service: `condition Ready` → `False SlicesPending: ...`."""
@@ -40,6 +43,15 @@ def is_ready(service: dict[str, Any]) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", ()))
 
 
+def is_crash_looping(service: dict[str, Any]) -> bool:
+    """Say whether a container ends again and again."""
+    conditions = service.get("status", {}).get("conditions", ())
+    return any(
+        one["type"] == "Degraded" and one["status"] == "True" and one["reason"] == _CRASH_LOOP
+        for one in conditions
+    )
+
+
 def wait_ready(
     cluster: Kubernetes,
     name: str,
@@ -51,9 +63,10 @@ def wait_ready(
     """Wait until the service is Ready.
 
     Raises:
-        ClusterError: it is not in time; the message tells the whole story.
+        ClusterError: it is not in time, or crashes all the time; the message tells the story.
     """
     deadline = Deadline.after(timeout_seconds)
+    crash_limit = Deadline.after(_CRASH_LOOP_SECONDS)
     known: Facts = {}
     while True:
         service = cluster.get("llmservice", name, f"--namespace={namespace}") or {}
@@ -64,9 +77,11 @@ def wait_ready(
         known = found
         if service and is_ready(service):
             return
-        if deadline.passed():
+        if not is_crash_looping(service):
+            crash_limit = Deadline.after(_CRASH_LOOP_SECONDS)
+        if deadline.passed() or crash_limit.passed():
             raise ClusterError(
-                f"LLMService {namespace}/{name} is not Ready after {timeout_seconds:.0f} s\n"
+                f"LLMService {namespace}/{name} is not Ready after {deadline.elapsed():.0f} s\n"
                 f"{story(cluster, name, namespace)}"
             )
         time.sleep(_PERIOD_SECONDS)
