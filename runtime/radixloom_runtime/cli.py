@@ -14,7 +14,6 @@ and imports heavy things inside `run`, so that `--help` is instant. A `Radixloom
 
 import argparse
 import importlib
-import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -58,8 +57,6 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--version", action="version", version=f"radixloom {__version__}")
     subparsers = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in COMMANDS:
-        if importlib.util.find_spec(f"radixloom_runtime.commands.{name}") is None:
-            continue  # arrives with its own commit
         command = load(name)
         subparser = subparsers.add_parser(
             name,

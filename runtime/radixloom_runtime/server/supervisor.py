@@ -24,7 +24,7 @@ from radixloom_runtime.server.lifecycle import Lifecycle
 from radixloom_runtime.server.service import Service
 from radixloom_runtime.settings import RuntimeSettings
 from radixloom_runtime.wire import channels
-from radixloom_runtime.wire.messages import Ready, Stats
+from radixloom_runtime.wire.messages import Failed, Ready, Starting, Stats
 
 Launch = Callable[[str, RuntimeSettings], tuple[Sequence[str], Mapping[str, str]]]
 """Channel address and settings to the engine's argument list and environment."""
@@ -35,6 +35,7 @@ LAST_FRAME_SECONDS = 0.2
 """After the engine's end, for what it still said to be read."""
 LAST_ANSWERS_SECONDS = 1.0
 """For error answers to leave, and probes to see that the process is broken."""
+PROGRESS_LOG_SECONDS = 5.0
 EXIT_CONFIGURATION = 2
 
 log = structlog.get_logger()
@@ -53,6 +54,8 @@ class Supervisor:
         self._stop_requested = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._started_at = time.monotonic()
+        self._told_phase = ""
+        self._told_at = 0.0
         self._metrics = Metrics()
         self._counters = EngineCounters(self._metrics)
         self._lifecycle = Lifecycle()
@@ -109,8 +112,23 @@ class Supervisor:
                 self._counters.update(message)
             case Ready():
                 self._announce()
-            case _:
-                log.debug("engine.said", message=message)
+            case Starting():
+                self._tell_progress(message)
+            case Failed():
+                pass  # told with the engine's end, which follows
+
+    def _tell_progress(self, progress: Starting) -> None:
+        """Log each new phase, and a long one every few seconds."""
+        now = time.monotonic()
+        if progress.phase == self._told_phase and now - self._told_at < PROGRESS_LOG_SECONDS:
+            return
+        self._told_phase, self._told_at = progress.phase, now
+        log.info(
+            "server.starting",
+            phase=progress.phase,
+            done=f"{progress.done:,.0f} of {progress.total:,.0f} {progress.unit}",
+            seconds=round(progress.seconds, 1),
+        )
 
     def _announce(self) -> None:
         """Once both halves are there: say where, and what was decided."""

@@ -1,0 +1,53 @@
+import json
+from pathlib import Path
+
+import openai
+import pytest
+from support.tiny import FOLDER
+
+from radixloom_runtime.errors import ConfigurationError
+from radixloom_runtime.server import catalog
+from radixloom_runtime.server.catalog import SamplingDefaults
+from radixloom_runtime.settings import RuntimeSettings
+
+
+def test_the_model_is_listed_with_its_context(client: openai.OpenAI):
+    [model] = client.models.list().data
+    assert (model.id, model.object, model.owned_by) == ("tiny_tokenizer", "model", "radixloom")
+    assert model.model_extra == {"max_model_len": 256}
+    assert client.models.retrieve("tiny_tokenizer") == model
+
+
+def test_another_model_is_not_found(client: openai.OpenAI):
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("org/other")
+
+
+def test_a_model_is_named_after_its_folder_unless_told():
+    assert catalog.locate(RuntimeSettings(model=FOLDER)).served_model_name == "tiny_tokenizer"
+    named = RuntimeSettings(model=FOLDER, served_model_name="mine")
+    assert catalog.locate(named).served_model_name == "mine"
+
+
+def test_without_a_model_the_demo_model_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = tmp_path / "radixloom" / "models" / "smollm2-135m-instruct"
+    with pytest.raises(ConfigurationError, match="radixloom fetch demo"):
+        catalog.locate(RuntimeSettings())
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    located = catalog.locate(RuntimeSettings())
+    assert (located.model, located.served_model_name) == (folder, "smollm2-135m-instruct")
+
+
+def test_a_folder_without_config_is_no_checkpoint(tmp_path: Path):
+    with pytest.raises(ConfigurationError, match=r"wanted a checkpoint folder with a config\.json"):
+        catalog.locate(RuntimeSettings(model=tmp_path))
+
+
+def test_sampling_defaults_are_the_checkpoints(tmp_path: Path):
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((FOLDER / name).read_bytes())
+    generation = {"temperature": 0.6, "top_k": 20, "top_p": None, "do_sample": True}
+    (tmp_path / "generation_config.json").write_text(json.dumps(generation))
+    assert catalog.load(tmp_path, "x").defaults == SamplingDefaults(temperature=0.6, top_k=20)
