@@ -45,7 +45,7 @@ def model_location(uri: str) -> ModelLocation:
     """
     scheme, _, rest = uri.partition("://")
     root, _, path = rest.partition("/")
-    path = path.strip("/")
+    path = path.rstrip("/")
     if scheme not in list(Scheme) or not root:
         raise LocationError(
             f"model.uri {uri!r} names no place; write hf://organisation/name,"

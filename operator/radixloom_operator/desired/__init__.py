@@ -45,11 +45,12 @@ class Desired:
 def desired_objects(service: LLMService, settings: OperatorSettings) -> Desired:
     """Work out everything that `service`, which has no problems, should have."""
     hardware = slice_of(service.spec.tpu)
+    template_revision = revision(service, hardware, settings)
     own_account = service.spec.pod_template.service_account_name is None
     return Desired(
         service=service,
         hardware=hardware,
-        revision=revision(service, hardware, settings),
+        revision=template_revision,
         model_name=served_name(service.spec.model),
         url=service_url(service),
         shared=(
@@ -59,7 +60,7 @@ def desired_objects(service: LLMService, settings: OperatorSettings) -> Desired:
             disruption_budget(service, hardware),
         ),
         slices=tuple(
-            statefulset(service, hardware, index, settings)
+            statefulset(service, hardware, index, settings, template_revision=template_revision)
             for index in range(service.spec.replicas)
         ),
     )

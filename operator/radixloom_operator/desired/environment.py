@@ -7,6 +7,7 @@ GKE's webhook injects libtpu's variables for Indexed Jobs only; a StatefulSet ge
 plugin's "worker 0 of localhost". So they are set here. A slice of one host needs none of them.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,7 +65,13 @@ def _runtime(service: LLMService, hardware: Slice, index: int) -> dict[str, str]
     if hardware.hosts > 1:
         settings["num_hosts"] = hardware.hosts
         settings["leader_address"] = _host_address(service, index, 0)
-    return environment(**settings)
+    return _rendered(tuple(settings.items()))
+
+
+@functools.lru_cache(maxsize=4096)
+def _rendered(settings: tuple[tuple[str, Any], ...]) -> dict[str, str]:
+    """Render settings once: to check them against the type takes longer than all the rest."""
+    return environment(**dict(settings))
 
 
 def _drain_seconds(service: LLMService) -> int:

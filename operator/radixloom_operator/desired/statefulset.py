@@ -28,12 +28,16 @@ def revision(service: LLMService, hardware: Slice, settings: OperatorSettings) -
 
 
 def statefulset(
-    service: LLMService, hardware: Slice, index: int, settings: OperatorSettings
+    service: LLMService,
+    hardware: Slice,
+    index: int,
+    settings: OperatorSettings,
+    *,
+    template_revision: str,
 ) -> Manifest:
     """Return slice `index`."""
     name = slice_name(service.name, index)
     template = pod_template(service, hardware, index, settings)
-    template_revision = revision(service, hardware, settings)
     template["metadata"]["labels"][REVISION_LABEL] = template_revision
     document = manifest(
         "apps/v1",

@@ -1,0 +1,100 @@
+"""The operator as one process would run it: kopf's registry, the queue, the reconciler."""
+
+import asyncio
+
+import kopf
+import pytest
+from support.fake_api_server import Store
+from support.kubernetes_objects import pod
+from support.llmservice_cases import manifest
+
+from radixloom_operator.cluster import Cluster
+from radixloom_operator.handlers import Operator, _kopf_settings
+from radixloom_operator.settings import OperatorSettings
+
+SETTINGS = OperatorSettings(workers=2, resync_seconds=0.05)
+
+
+@pytest.fixture
+def operator(server: tuple[Store, Cluster]) -> Operator:
+    return Operator(SETTINGS, server[1])
+
+
+async def run_for(operator: Operator, scene, *, seconds: float = 1.0) -> None:
+    async with operator._background():
+        await scene()
+        await asyncio.sleep(seconds)
+
+
+def test_nothing_that_kopf_does_writes_onto_an_object(operator):
+    # Handlers of changes, timers and daemons would annotate objects and add finalizers.
+    registry = operator._registry()
+    for kind in (registry._changing, registry._spawning, registry._webhooks):
+        assert kind.get_all_handlers() == []
+    assert len(registry._watching.get_all_handlers()) == 6
+    assert _kopf_settings().posting.enabled is False
+
+
+def test_watches_never_hang_for_ever():
+    settings = _kopf_settings()
+    assert settings.watching.server_timeout
+    assert settings.watching.client_timeout > settings.watching.server_timeout
+    assert settings.queueing.idle_timeout < 1
+
+
+def test_an_event_of_a_service_reconciles_it(operator, server):
+    store, _ = server
+    store.put_service(manifest())
+
+    async def scene():
+        await operator._service_changed(name="chat", namespace="default")
+
+    asyncio.run(run_for(operator, scene))
+    assert store.names("statefulsets") == ["chat-s0"]
+
+
+def test_an_event_of_an_owned_object_reconciles_its_service(operator, server):
+    store, _ = server
+    store.put_service(manifest())
+    body = kopf.Body({**pod(0), "metadata": {**pod(0)["metadata"], "namespace": "default"}})
+
+    async def scene():
+        await operator._owned_changed(body=body)
+
+    asyncio.run(run_for(operator, scene))
+    assert store.names("statefulsets") == ["chat-s0"]
+
+
+def test_resync_finds_a_service_that_no_event_told_of(operator, server):
+    store, _ = server
+    store.put_service(manifest())
+
+    async def scene():
+        pass
+
+    asyncio.run(run_for(operator, scene))
+    assert store.names("statefulsets") == ["chat-s0"]
+
+
+def test_a_defect_in_one_service_leaves_the_others_alone(operator, server):
+    store, _ = server
+    store.put_service(manifest())
+    store.put_service(manifest({"metadata.name": "broken"}))
+    broken = next(path for path in store.objects if path.endswith("/broken"))
+    del store.objects[broken]["metadata"]["uid"]  # no API server does that
+
+    async def scene():
+        for name in ("broken", "chat"):
+            await operator._service_changed(name=name, namespace="default")
+
+    asyncio.run(run_for(operator, scene))
+    assert store.names("statefulsets") == ["chat-s0"]
+
+
+def test_it_waits_until_the_definition_is_installed(operator, server, monkeypatch):
+    store, _ = server
+    monkeypatch.setattr("radixloom_operator.handlers._CRD_PAUSE_SECONDS", 0.01)
+    answers = iter([404, 500, 404])
+    store.fault = lambda method, path, number: next(answers, None)
+    asyncio.run(operator._wait_for_our_api())
+    assert store.requests == 4

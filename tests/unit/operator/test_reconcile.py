@@ -1,0 +1,293 @@
+"""Whole stories: a service, an API server, and the operator between them."""
+
+import contextlib
+import copy
+import itertools
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from support.fake_api_server import fake_api_server
+from support.kubernetes_objects import CRASHING
+from support.llmservice_cases import manifest, tpu
+
+from radixloom_operator.cluster import Key
+from radixloom_operator.errors import ClusterError
+from radixloom_operator.reconcile import reconcile
+from radixloom_operator.settings import OperatorSettings
+
+KEY = Key("default", "chat")
+SETTINGS = OperatorSettings()
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Play:
+    """One service from apply to the end."""
+
+    def __init__(self, server) -> None:
+        self.store, self.cluster = server
+        self._seconds = itertools.count()
+
+    def apply(self, change=None) -> None:
+        self.store.put_service(manifest(change))
+
+    def turn(self) -> bool:
+        now = START + timedelta(seconds=next(self._seconds))
+        return reconcile(KEY, cluster=self.cluster, settings=SETTINGS, now=now)
+
+    def settle(self, turns: int = 12) -> None:
+        for _ in range(turns):
+            self.turn()
+            self.store.run_statefulsets()
+
+    def condition(self, kind: str) -> tuple[str, str]:
+        conditions = self.store.find("llmservices", "chat")["status"]["conditions"]
+        (found,) = (one for one in conditions if one["type"] == kind)
+        return found["status"], found["reason"]
+
+    def status(self, name: str):
+        return self.store.find("llmservices", "chat")["status"][name]
+
+    def told(self) -> list[str]:
+        events = [one for path, one in self.store.objects.items() if "/events/" in path]
+        return [one["reason"] for one in sorted(events, key=lambda one: one["metadata"]["name"])]
+
+    def snapshot(self) -> dict:
+        """Return everything but events, statuses and uids."""
+        return {
+            path: {**one, "metadata": {**one["metadata"], "uid": ""}, "status": {}}
+            for path, one in copy.deepcopy(self.store.objects).items()
+            if "/events/" not in path and "/secrets/" not in path
+        }
+
+
+@pytest.fixture
+def play(server) -> Play:
+    return Play(server)
+
+
+def test_a_new_service_gets_its_objects_and_serves(play):
+    play.apply({"spec.replicas": 2})
+    play.settle()
+    assert play.store.names("statefulsets") == ["chat-s0", "chat-s1"]
+    assert play.store.names("services") == ["chat", "chat-hosts"]
+    assert play.store.names("poddisruptionbudgets") == ["chat"]
+    assert play.store.names("serviceaccounts") == ["chat"]
+    assert play.condition("Ready") == ("True", "Serving")
+    assert play.status("readyReplicas") == 2
+    assert play.told() == [
+        "Accepted", "SliceCreated", "SliceCreated", "SliceReady", "SliceReady", "Serving",
+    ]  # fmt: skip
+
+
+def test_a_settled_service_costs_no_writes(play):
+    play.apply({"spec.replicas": 2})
+    play.settle()
+    before = len(play.store.writes)
+    for _ in range(5):
+        assert play.turn()
+    assert play.store.writes[before:] == []
+
+
+def test_every_object_belongs_to_the_service_and_has_no_finalizer(play):
+    play.apply({"spec.tpu": {"generation": "cpu", "hosts": 2}})
+    play.settle()
+    kinds = ("statefulsets", "services", "poddisruptionbudgets", "serviceaccounts", "secrets")
+    for kind in kinds:
+        for name in play.store.names(kind):
+            metadata = play.store.find(kind, name)["metadata"]
+            (owner,) = metadata["ownerReferences"]
+            assert (owner["uid"], owner["controller"]) == ("u-1", True)
+            assert "finalizers" not in metadata
+
+
+def test_scaling_down_removes_the_newest_slices(play):
+    play.apply({"spec.replicas": 3})
+    play.settle()
+    play.apply({"spec.replicas": 1})
+    play.settle()
+    assert play.store.names("statefulsets") == ["chat-s0"]
+    assert play.told()[-2:] == ["ScaledDown", "ScaledDown"]
+    assert play.condition("Ready") == ("True", "Serving")
+
+
+def test_a_change_reaches_one_slice_after_the_other(play):
+    play.apply({"spec.replicas": 3})
+    play.settle()
+    play.apply({"spec.replicas": 3, "spec.engine.image": "runtime:2"})
+    play.turn()
+    assert play.condition("Ready") == ("False", "RollingOut")
+    assert len(play.store.names("pods")) == 2
+    for _ in range(3):
+        play.store.run_statefulsets()
+        play.turn()
+        assert len(play.store.names("pods")) >= 2
+    play.settle()
+    assert play.condition("Progressing") == ("False", "Complete")
+    assert play.told().count("SliceReplaced") == 3
+    assert "RolloutCompleted" in play.told()
+    images = {
+        play.store.find("statefulsets", name)["spec"]["template"]["spec"]["containers"][0]["image"]
+        for name in play.store.names("statefulsets")
+    }
+    assert images == {"runtime:2"}
+
+
+def test_a_broken_revision_stops_and_a_mended_one_goes_on(play):
+    play.apply({"spec.replicas": 2})
+    play.settle()
+    play.apply({"spec.replicas": 2, "spec.engine.image": "broken:1"})
+    for _ in range(6):
+        play.turn()
+        play.store.run_statefulsets(status=CRASHING)
+    assert play.condition("Degraded") == ("True", "CrashLoopBackOff")
+    assert play.status("readyReplicas") == 1
+    play.apply({"spec.replicas": 2, "spec.engine.image": "mended:1"})
+    play.settle()
+    assert play.condition("Ready") == ("True", "Serving")
+    assert play.condition("Degraded")[0] == "False"
+
+
+def test_a_paused_service_keeps_its_slices(play):
+    play.apply()
+    play.settle()
+    play.apply({"spec.paused": True, "spec.engine.image": "runtime:2"})
+    play.settle()
+    assert play.condition("Progressing") == ("False", "Paused")
+    assert play.condition("Ready") == ("True", "Serving")
+    assert "SliceReplaced" not in play.told()
+
+
+def test_edited_and_deleted_objects_come_back_and_foreign_fields_stay(play):
+    play.apply()
+    play.settle()
+    wanted = play.snapshot()
+    client_service = play.store.find("services", "chat")
+    client_service["spec"]["selector"] = {"app": "mine"}
+    client_service["metadata"]["labels"]["team"] = "search"
+    play.store.find("statefulsets", "chat-s0")["spec"]["replicas"] = 0
+    for path in list(play.store.objects):
+        if path.endswith(("/poddisruptionbudgets/chat", "/serviceaccounts/chat")):
+            del play.store.objects[path]
+    play.settle(3)
+    assert play.store.find("services", "chat")["metadata"]["labels"]["team"] == "search"
+    play.store.find("services", "chat")["metadata"]["labels"].pop("team")
+    play.store.find("services", "chat")["spec"]["selector"].pop("app")
+    assert play.snapshot() == wanted
+    assert play.told().count("Repaired") == 4
+
+
+def test_a_deleted_slice_is_made_again(play):
+    play.apply()
+    play.settle()
+    for path in [path for path in play.store.objects if "/statefulsets/" in path]:
+        del play.store.objects[path]
+    play.settle(3)
+    assert play.store.names("statefulsets") == ["chat-s0"]
+    assert "Repaired" in play.told()
+
+
+def test_own_account_goes_when_another_is_named(play):
+    play.apply()
+    play.settle()
+    play.apply({"spec.podTemplate.serviceAccountName": "reader"})
+    play.settle()
+    assert play.store.names("serviceaccounts") == []
+
+
+def test_the_wire_secret_is_made_once_and_never_changed(play):
+    play.apply(tpu("v5e", "2x4", chipsPerHost=4))
+    play.settle()
+    secret = play.store.find("secrets", "chat-wire")["stringData"]["secret"]
+    assert len(secret) >= 32
+    play.settle()
+    assert play.store.find("secrets", "chat-wire")["stringData"]["secret"] == secret
+
+
+def test_a_refused_spec_touches_nothing_that_serves(play):
+    play.apply()
+    play.settle()
+    serving = {path: one for path, one in play.snapshot().items() if "llmservices" not in path}
+    play.apply(tpu("v5e", "2x4"))
+    play.settle()
+    assert play.condition("Accepted") == ("False", "InvalidTopology")
+    assert play.status("readyReplicas") == 1
+    after = {path: one for path, one in play.snapshot().items() if "llmservices" not in path}
+    assert after == serving
+    assert play.told().count("Refused") == 1
+
+
+def test_a_taken_name_is_told_and_the_rest_goes_on(play):
+    play.apply()
+    mine = {"metadata": {"name": "chat", "uid": "x", "labels": {}}, "spec": {}}
+    play.store.objects["/api/v1/namespaces/default/services/chat"] = mine
+    assert not play.turn()
+    assert play.condition("Degraded") == ("True", "NameTaken")
+    assert play.store.names("statefulsets") == ["chat-s0"]
+    assert play.store.find("services", "chat") == mine
+    assert play.told().count("NameTaken") == 1
+
+
+def test_a_refusal_of_the_api_server_is_told_in_its_own_words(play):
+    play.apply()
+    play.store.fault = lambda method, path, number: (
+        403 if method == "PATCH" and "statefulsets" in path else None
+    )
+    assert not play.turn()
+    assert play.condition("Ready") == ("False", "ApplyRefused")
+    play.store.fault = lambda method, path, number: None
+    play.settle()
+    assert play.condition("Ready") == ("True", "Serving")
+
+
+def test_a_service_on_its_way_out_is_left_alone(play):
+    play.apply({"metadata.deletionTimestamp": "2026-01-01T00:00:00Z"})
+    assert play.turn()
+    assert play.store.writes == []
+
+
+def test_a_status_of_another_version_is_written_anew(play):
+    play.apply()
+    play.store.find("llmservices", "chat")["status"] = {"phase": "Fine", "replicas": "many"}
+    play.settle()
+    assert play.condition("Ready") == ("True", "Serving")
+
+
+def test_a_lost_event_changes_nothing(play):
+    play.apply()
+    play.store.fault = lambda method, path, number: 500 if path.endswith("/events") else None
+    play.settle()
+    assert play.condition("Ready") == ("True", "Serving")
+
+
+CHANGE = {"spec.replicas": 2, "spec.engine.image": "runtime:2"}
+
+
+def roll_out(play, *, failing_request: int | None = None, status: int = 500) -> None:
+    """Play a rollout; from request `failing_request` on one fails, as when the operator dies."""
+    play.apply({"spec.replicas": 3})
+    play.settle(4)
+    first = play.store.requests
+    play.store.fault = lambda method, path, number: (
+        status if failing_request is not None and number == first + failing_request else None
+    )
+    play.apply(CHANGE)
+    for _ in range(14):
+        with contextlib.suppress(ClusterError):
+            play.turn()
+        play.store.run_statefulsets()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("status", [409, 429, 500])
+def test_a_failure_at_any_request_of_a_rollout_ends_in_the_same_world(status):
+    def end_state(failing_request: int | None) -> tuple[dict, int]:
+        with fake_api_server() as server:
+            play = Play(server)
+            roll_out(play, failing_request=failing_request, status=status)
+            assert play.condition("Ready") == ("True", "Serving")
+            return play.snapshot(), play.store.requests
+
+    expected, requests = end_state(None)
+    for failing_request in range(1, min(requests, 45), 4):
+        found, _ = end_state(failing_request)
+        assert found == expected
