@@ -43,18 +43,17 @@ def attend(
 ) -> Float[Array, "T N H"]:
     """See `ops.attention`."""
     num_tokens, num_heads, head_dim = queries.shape
-    max_chunks = batch.starts.shape[0]
     num_kv_heads = pages.shape[2] // 2
     batch = batch._replace(page_tables=batch.page_tables + page_offset)
     grouped = queries.astype(jnp.float32) * head_dim**-0.5
     grouped = grouped.reshape(num_tokens, num_kv_heads, num_heads // num_kv_heads, head_dim)
     out = jnp.zeros_like(grouped)
     out = _chunks(grouped, out, pages, batch, (0, batch.num_decodes), query_block=1)
-    if num_tokens > max_chunks:
-        padding = ((0, QUERY_BLOCK), (0, 0), (0, 0), (0, 0))
-        grouped, out = jnp.pad(grouped, padding), jnp.pad(out, padding)
-        prompts = (batch.num_decodes, batch.num_chunks)
-        out = _chunks(grouped, out, pages, batch, prompts, query_block=QUERY_BLOCK)[:num_tokens]
+    # Not skipped where there are as many chunks as tokens: a bucket for prompts may be so, too.
+    padding = ((0, QUERY_BLOCK), (0, 0), (0, 0), (0, 0))
+    grouped, out = jnp.pad(grouped, padding), jnp.pad(out, padding)
+    prompts = (batch.num_decodes, batch.num_chunks)
+    out = _chunks(grouped, out, pages, batch, prompts, query_block=QUERY_BLOCK)[:num_tokens]
     return out.reshape(num_tokens, num_heads, head_dim).astype(queries.dtype)
 
 
