@@ -1,9 +1,11 @@
 """The HTTP application: routes, the frame around them, and errors in OpenAI's form.
 
 Bodies are read by `parsing` and not by FastAPI, whose errors have another form; FastAPI routes,
-and documents the schemas under `/docs`.
+and documents the schemas under `/docs`. Templates and tokenizing run in a thread: a long prompt
+takes tens of milliseconds, in which running streams must go on.
 """
 
+import asyncio
 from http import HTTPStatus
 from typing import Any
 
@@ -52,8 +54,9 @@ async def create_chat_completion(request: Request) -> Response:
     service = service_of(request)
     serving = service.lifecycle.admit()
     wanted = await parsing.chat_request(request)
+    order = await asyncio.to_thread(chat.make_order, wanted, serving)
     form = chat.ChatForm(wanted, serving.model.token_bytes)
-    return await _answer(request, wanted, chat.make_order(wanted, serving), form, serving.model)
+    return await _answer(request, wanted, order, form, serving.model)
 
 
 @router.post("/completions", openapi_extra=_body_of(CompletionRequest))
@@ -62,9 +65,10 @@ async def create_completion(request: Request) -> Response:
     service = service_of(request)
     serving = service.lifecycle.admit()
     wanted = await parsing.completion_request(request)
+    order = await asyncio.to_thread(completions.make_order, wanted, serving)
     model = serving.model
     form = completions.CompletionForm(wanted, model.tokenizer, model.token_bytes)
-    return await _answer(request, wanted, completions.make_order(wanted, serving), form, model)
+    return await _answer(request, wanted, order, form, model)
 
 
 @router.get("/models")

@@ -24,6 +24,9 @@ from radixloom_runtime.server.supervisor import Launch, Supervisor
 from radixloom_runtime.settings import RuntimeSettings
 
 _BACKLOG = 2048
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than what clients and load balancers keep idle connections for (60 s): they close first,
+so that no request is sent into a connection that is being closed."""
 
 log = structlog.get_logger()
 
@@ -63,6 +66,7 @@ async def run(supervisor: Supervisor, listener: socket.socket) -> int:
         server_header=False,
         backlog=_BACKLOG,
         timeout_graceful_shutdown=1,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
     )
     server = _HttpServer(config)
     serving_http = asyncio.create_task(server.serve(sockets=[listener]))
