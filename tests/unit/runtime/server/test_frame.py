@@ -70,8 +70,12 @@ def _post(service: Service, path: str) -> Answer:
     }
     messages: list[Message] = []
 
+    incoming: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+
     async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        if not incoming:
+            await asyncio.Event().wait()  # the client stays, and says no more
+        return incoming.pop()
 
     async def send(message: Message) -> None:
         messages.append(message)
