@@ -14,6 +14,7 @@ from typing import Any
 import kopf
 import structlog
 
+import radixloom_operator
 from radixloom_operator.cluster import Cluster, Key, service_of
 from radixloom_operator.errors import ClusterError, OperatorError
 from radixloom_operator.naming import GROUP, PLURAL, SERVICE_LABEL, VERSION
@@ -43,6 +44,12 @@ class Operator:
 
     async def run(self) -> None:
         """Watch and reconcile until the process is told to end."""
+        log.info(
+            "operator.started",
+            namespaces=list(self._settings.namespaces) or "all",
+            runtime_image=self._settings.runtime_image,
+            version=radixloom_operator.__version__,
+        )
         await self._wait_for_our_api()
         async with self._background():
             await kopf.operator(

@@ -4,7 +4,7 @@ from typing import Any
 
 from radixloom_operator.api.hardware import Provisioning
 from radixloom_operator.api.types import LLMService
-from radixloom_operator.naming import SLICE_LABEL, slice_name
+from radixloom_operator.naming import GENERATION_LABEL, SLICE_LABEL, slice_name
 from radixloom_operator.topology import Slice
 
 ACCELERATOR_LABEL = "cloud.google.com/gke-tpu-accelerator"
@@ -49,7 +49,7 @@ def affinity(service: LLMService, hardware: Slice, index: int) -> dict[str, Any]
         return None
     own = slice_name(service.name, index)
     others = [
-        {"key": SLICE_LABEL, "operator": "Exists"},
+        {"key": GENERATION_LABEL, "operator": "Exists"},
         {"key": SLICE_LABEL, "operator": "NotIn", "values": [own]},
     ]
     return {

@@ -14,6 +14,7 @@ from typing import Any
 from radixloom_operator.api.types import LLMService, ModelSource
 from radixloom_operator.desired import environment, placement, volumes
 from radixloom_operator.naming import (
+    GENERATION_LABEL,
     SLICE_INDEX_LABEL,
     SLICE_LABEL,
     common_labels,
@@ -44,6 +45,8 @@ def pod_template(
             SLICE_INDEX_LABEL: str(index),
         }
     }
+    if hardware.accelerator is not None:
+        metadata["labels"][GENERATION_LABEL] = hardware.generation.value
     if user.annotations:
         metadata["annotations"] = {**user.annotations}
     return {"metadata": metadata, "spec": _pod_spec(service, hardware, index, settings)}
