@@ -62,11 +62,10 @@ class Linear(nnx.Module):
             ),
             dtype,
         )
-        self.bias = None
-        if bias:
-            names = tuple(f"{name}.bias" for name in checkpoints)
-            shapes = tuple((out,) for out in out_dims)
-            self.bias = weight(ParamSpec((total,), axes[1:], names, shapes, end_to_end), dtype)
+        names = tuple(f"{name}.bias" for name in checkpoints)
+        shapes = tuple((out,) for out in out_dims)
+        row = ParamSpec((total,), axes[1:], names, shapes, end_to_end)
+        self.bias = weight(row, dtype) if bias else None
 
     @override
     def __call__(self, x: Float[Array, "T I"]) -> Float[Array, "T O"]:

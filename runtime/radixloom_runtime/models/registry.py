@@ -78,7 +78,7 @@ def make_model(
         )
     definition, state = nnx.split(make(config, dtype, attention, stacked=stacked))
     structure = jax.tree.structure(state)
-    params = [param for _, param in state.flat_state()]
+    params = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, nnx.Param))
     return Model(config, dtype, tuple(spec_of(param) for param in params), definition, structure)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jax
 import jax.monitoring
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 _HIT = "/jax/compilation_cache/cache_hits"
 _COMPILE = "/jax/core/compile/backend_compile_duration"
@@ -23,6 +24,7 @@ def use_cache(folder: Path | None) -> None:
     jax.config.update("jax_compilation_cache_dir", str(path))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    reset_cache()  # jax looks at the folder once, at its first compilation
 
 
 class CompileCounter:

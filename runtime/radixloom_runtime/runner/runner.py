@@ -62,7 +62,7 @@ class JaxRunner:
         self._limits = limits
         self._layouts = programs.layouts
         self._buckets = tuple(programs.layouts)
-        self._programs = programs
+        self.programs = programs
         self._weights = weights
         self._pool = pool
         self._rows = rows
@@ -71,6 +71,11 @@ class JaxRunner:
     def limits(self) -> Limits:
         """What this runner was built for."""
         return self._limits
+
+    @property
+    def pool_bytes(self) -> int:
+        """Memory of the KV cache."""
+        return self._pool.nbytes
 
     def start(self, plan: StepPlan) -> JaxStep:
         """Begin a step and return before it ends.
@@ -82,7 +87,7 @@ class JaxRunner:
         layout = self._layouts[self._bucket(plan, mixed=num_decodes < len(chunks))]
         starts, grants = self._changes(plan, layout)
         vector = layout.pack(chunks, starts, grants, num_decodes=num_decodes)
-        self._pool, self._rows, output = self._programs.step(layout.bucket)(
+        self._pool, self._rows, output = self.programs.step(layout.bucket)(
             self._weights, self._pool, self._rows, vector
         )
         _fetch_ahead(output, plan.chunks)
@@ -123,13 +128,13 @@ class JaxRunner:
             ahead = padded_changes(
                 starts[:CHANGE_STARTS], grants[:CHANGE_GRANTS], CHANGE_STARTS, CHANGE_GRANTS
             )
-            self._rows = self._programs.apply_changes(self._rows, ahead)
+            self._rows = self.programs.apply_changes(self._rows, ahead)
             starts, grants = starts[CHANGE_STARTS:], grants[CHANGE_GRANTS:]
         return starts, grants
 
     def _write_dense(self, start: RowStart) -> None:
         for piece in dense_pieces(start):
-            vocabulary = self._programs.write_dense(self._rows.vocabulary, *piece)
+            vocabulary = self.programs.write_dense(self._rows.vocabulary, *piece)
             self._rows = self._rows._replace(vocabulary=vocabulary)
 
 

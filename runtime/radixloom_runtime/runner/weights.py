@@ -36,6 +36,11 @@ class Checkpoint:
         self._open: dict[str, Any] = {}
         self._stack = ExitStack()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All tensors that the folder holds."""
+        return tuple(self._file_of)
+
     def tensor(self, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
         """Map one tensor. Raises: `ModelError` if absent, unreadable or of another shape."""
         file = self._file_of.get(name)

@@ -1,0 +1,60 @@
+"""Runners of the tiny golden checkpoints, with few and small buckets so that they compile soon."""
+
+from functools import cache
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from radixloom_runtime.models.config import read_config
+from radixloom_runtime.models.registry import Model, make_model
+from radixloom_runtime.ops import attention_cpu
+from radixloom_runtime.runner.buckets import Bucket
+from radixloom_runtime.runner.kv_pages import make_pool
+from radixloom_runtime.runner.programs import Programs
+from radixloom_runtime.runner.rows import initial_state
+from radixloom_runtime.runner.runner import JaxRunner
+from radixloom_runtime.runner.step_input import StepLayout
+from radixloom_runtime.runner.weights import load_weights
+from radixloom_runtime.wire.plan import Limits
+
+GOLDENS = Path(__file__).parents[1] / "goldens"
+TIED, UNTIED = "llama-tied", "llama-rope3-gqa-untied"
+
+_MAX_ROWS = 4
+_STEP_TOKENS = 80
+_BUCKETS = (Bucket(_MAX_ROWS, _MAX_ROWS, mixed=False), Bucket(_STEP_TOKENS, _MAX_ROWS, mixed=True))
+
+
+def tiny_model(name: str, *, stacked: bool = False) -> Model:
+    """The network alone."""
+    jax.config.update("jax_default_matmul_precision", "highest")
+    return make_model(
+        read_config(GOLDENS / name),
+        dtype=jnp.dtype("float32"),
+        attention=attention_cpu.attend,
+        stacked=stacked,
+    )
+
+
+@cache
+def tiny_runner(
+    name: str, *, page_tokens: int = 16, num_pages: int = 1024, stacked: bool = False
+) -> JaxRunner:
+    """One runner a process and shape; a step is compiled when first used."""
+    model = tiny_model(name, stacked=stacked)
+    weights = load_weights(GOLDENS / name, model, lambda _: None)
+    pool = make_pool(model.config, num_pages, page_tokens, model.dtype)
+    rows = initial_state(_MAX_ROWS, -(-512 // page_tokens), model.config.vocab_size)
+    layouts = tuple(StepLayout(bucket, page_tokens, _MAX_ROWS) for bucket in _BUCKETS)
+    programs = Programs(model, layouts, num_pages, (weights, pool, rows))
+    limits = Limits(num_pages, page_tokens, _MAX_ROWS, _STEP_TOKENS, 512)
+    return JaxRunner(limits, programs, weights, pool, rows)
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """In float64, over the last axis."""
+    wide = logits.astype(np.float64)
+    wide -= wide.max(axis=-1, keepdims=True)
+    return wide - np.log(np.exp(wide).sum(axis=-1, keepdims=True))

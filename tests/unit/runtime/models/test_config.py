@@ -1,0 +1,60 @@
+"""Both config schemas mean the same; what cannot be served is refused by name."""
+
+import json
+
+import pytest
+from support.tiny_models import GOLDENS, TIED, UNTIED
+
+from radixloom_runtime.errors import ModelError
+from radixloom_runtime.models.config import parse_config, read_config
+from radixloom_runtime.models.registry import make_model
+from radixloom_runtime.ops import attention_cpu
+
+
+def raw(name: str = TIED, file: str = "config.json") -> dict:
+    return json.loads((GOLDENS / name / file).read_text())
+
+
+@pytest.mark.parametrize("name", [TIED, UNTIED])
+def test_both_schemas_give_the_same_config(name):
+    assert parse_config(raw(name)) == parse_config(raw(name, "config.v5.json"))
+
+
+def test_head_dim_and_kv_heads_have_defaults():
+    described = raw()
+    del described["num_key_value_heads"]
+    config = parse_config(described)
+    assert (config.head_dim, config.num_kv_heads) == (8, 9)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hidden_size": "72"}, "wants hidden_size as int, found '72'"),
+        ({"num_key_value_heads": 2}, "9 attention heads are not a multiple of 2"),
+        ({"hidden_act": "gelu"}, "activation 'gelu' is not supported"),
+        ({"rope_scaling": {"rope_type": "yarn"}}, "rope type 'yarn' is not supported"),
+        ({"rope_scaling": {"rope_type": "linear"}}, "wants factor as a number, found None"),
+        ({"hidden_size": 27, "num_attention_heads": 9}, "wants an even head_dim, found 3"),
+    ],
+)
+def test_a_config_that_cannot_be_served_is_refused(change, message):
+    with pytest.raises(ModelError, match=message):
+        parse_config(raw() | change)
+
+
+def test_an_unknown_architecture_is_refused_with_a_list_of_the_known():
+    config = parse_config(raw() | {"architectures": ["MambaForCausalLM"]})
+    with pytest.raises(ModelError, match="'MambaForCausalLM' is not supported; supported: Llama"):
+        make_model(config, dtype="float32", attention=attention_cpu.attend, stacked=False)
+
+
+def test_a_folder_without_a_config_says_what_it_should_hold(tmp_path):
+    with pytest.raises(ModelError, match=r"holds no config\.json; --model wants a Hugging Face"):
+        read_config(tmp_path)
+
+
+def test_a_broken_config_is_a_model_error(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ModelError, match="cannot be read as JSON"):
+        read_config(tmp_path)

@@ -1,0 +1,78 @@
+"""Loading: one file or shards; errors name the tensor, the shape wanted and the shape found."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from support.tiny_models import GOLDENS, TIED, tiny_model
+
+from radixloom_runtime.errors import ModelError
+from radixloom_runtime.runner.weights import load_weights
+
+
+@pytest.fixture
+def tensors() -> dict[str, np.ndarray]:
+    return load_file(GOLDENS / TIED / "model.safetensors")
+
+
+def ignore(_: int) -> None:
+    """No progress wanted."""
+
+
+def test_a_sharded_checkpoint_loads_like_a_single_file(tmp_path, tensors):
+    shards: list[dict[str, np.ndarray]] = [{}, {}]
+    for index, (name, tensor) in enumerate(tensors.items()):
+        shards[index % 2][name] = tensor
+    for index, shard in enumerate(shards):
+        save_file(shard, tmp_path / f"model-{index}.safetensors")
+    weight_map = {
+        name: f"model-{i}.safetensors" for i, shard in enumerate(shards) for name in shard
+    }
+    index_file = tmp_path / "model.safetensors.index.json"
+    index_file.write_text(json.dumps({"weight_map": weight_map}))
+    model = tiny_model(TIED)
+    single = load_weights(GOLDENS / TIED, model, ignore)
+    for one, other in zip(single, load_weights(tmp_path, model, ignore), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_progress_ends_at_the_bytes_of_the_model():
+    model, reports = tiny_model(TIED), []
+    load_weights(GOLDENS / TIED, model, reports.append)
+    assert reports == sorted(reports)
+    assert reports[-1] == model.num_bytes
+
+
+def test_a_missing_tensor_is_named(tmp_path, tensors):
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match=r"no tensor model\.layers\.1\.mlp\.up_proj\.weight"):
+        load_weights(tmp_path, tiny_model(TIED), ignore)
+
+
+def test_a_tensor_of_another_shape_is_refused_with_both_shapes(tmp_path, tensors):
+    tensors["model.norm.weight"] = np.ones(71, np.float32)
+    save_file(tensors, tmp_path / "model.safetensors")
+    wanted = r"model\.norm\.weight .*wanted shape \(72,\) by config\.json, found \(71,\)"
+    with pytest.raises(ModelError, match=wanted):
+        load_weights(tmp_path, tiny_model(TIED), ignore)
+
+
+def test_a_cut_off_file_is_a_model_error(tmp_path):
+    whole = (GOLDENS / TIED / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match="is no readable safetensors file"):
+        load_weights(tmp_path, tiny_model(TIED), ignore)
+
+
+def test_a_folder_without_weights_says_so(tmp_path):
+    with pytest.raises(ModelError, match="holds neither"):
+        load_weights(tmp_path, tiny_model(TIED), ignore)
+
+
+def test_an_index_that_names_an_absent_shard_is_refused(tmp_path):
+    index = {"weight_map": {"model.norm.weight": "model-9.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelError, match=r"lacks model-9\.safetensors"):
+        load_weights(tmp_path, tiny_model(TIED), ignore)
