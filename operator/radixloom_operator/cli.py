@@ -65,7 +65,10 @@ def _parser() -> argparse.ArgumentParser:
 def _environment_help() -> str:
     lines = ["Settings are environment variables:"]
     for name, field in OperatorSettings.model_fields.items():
-        lines.append(f"  {ENV_PREFIX}{name.upper()}\n      {field.description}")
+        default = (
+            f" Default: {field.default}." if "Default" not in (field.description or "") else ""
+        )
+        lines.append(f"  {ENV_PREFIX}{name.upper()}\n      {field.description}{default}")
     return "\n".join(lines)
 
 

@@ -34,6 +34,8 @@ _WIRE_SECRET_BYTES = 32
 class Work:
     """What was done in one turn."""
 
+    service: str
+    """Whose turn it is, for the log."""
     chapters: list[Chapter] = field(default_factory=list[Chapter])
     failure: Problem | None = None
     """The first refusal."""
@@ -50,7 +52,7 @@ class Work:
         try:
             yield
         except (RefusedError, NameTakenError) as error:
-            log.warning("write.refused", error=str(error))
+            log.warning("write.refused", service=self.service, error=str(error))
             self.failure = self.failure or _problem(error)
 
 
@@ -63,12 +65,14 @@ def execute(
     desired: Desired, observed: Observed, before: LLMServiceStatus, *, cluster: Cluster
 ) -> Work:
     """Bring the live objects one turn nearer to the desired ones."""
-    turn = _Turn(desired, observed, before, cluster)
+    service = desired.service
+    work = Work(f"{service.namespace}/{service.name}")
+    turn = _Turn(desired, observed, before, cluster, work)
     turn.make_shared()
     turn.remove_shared()
     turn.make_wire_secret()
     turn.change_slices()
-    return turn.work
+    return work
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class _Turn:
     before: LLMServiceStatus
     """The status written last: what the user was told there is."""
     cluster: Cluster
-    work: Work = field(default_factory=Work)
+    work: Work
 
     def make_shared(self) -> None:
         """Make and restore what the service has once."""

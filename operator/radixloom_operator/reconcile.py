@@ -47,7 +47,7 @@ def reconcile(key: Key, *, cluster: Cluster, settings: OperatorSettings, now: da
     observed = observe(cluster.world(key), owner_uid=uid)
     service = accept(manifest)
     if isinstance(service, Problem):
-        work = Work()
+        work = Work(str(key))
         after = status.refused_status(
             service,
             manifest["metadata"].get("generation", 0),
