@@ -46,19 +46,17 @@ def run_tool(argv: Sequence[str]) -> str:
     Raises:
         ClusterError: it fails; what was wrong it has said itself.
     """
-    process = subprocess.Popen(
-        [*argv], cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    done = subprocess.run(
+        argv,
+        cwd=REPOSITORY,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
     )
-    assert process.stdout is not None
-    try:
-        answer = process.stdout.read()
-    except BaseException:
-        process.terminate()
-        process.wait()
-        raise
-    if process.wait() != 0:
-        raise ClusterError(f"`{' '.join(argv)}` failed, see above", exit_code=process.returncode)
-    return answer
+    if done.returncode != 0:
+        raise ClusterError(f"`{' '.join(argv)}` failed, see above", exit_code=done.returncode)
+    return done.stdout
 
 
 def run_module(module: str, *argv: str) -> str:

@@ -1,5 +1,6 @@
 """Follow one LLMService until it is ready, telling each change as it happens."""
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +10,9 @@ from hack.cluster.errors import ClusterError
 from hack.demo.kubernetes import Deadline, Kubernetes
 from hack.demo.release import operator_story
 
-_PERIOD_SECONDS = 0.5
+_PERIOD_SECONDS = 0.7
 _LOG_LINES = 60
+SERVICE_LABEL = "serving.radixloom.dev/service"
 _CRASH_LOOP = "CrashLoopBackOff"
 # Two more starts; a container that fails as often does not mend itself.
 _CRASH_LOOP_SECONDS = 60.0
@@ -33,6 +35,33 @@ def facts(service: dict[str, Any]) -> Facts:
         said = " ".join((condition["reason"], condition.get("message", ""))).strip()
         found[condition["type"]] = f"{condition['status']}, {said}"
     return found
+
+
+def start_progress(cluster: Kubernetes, name: str, namespace: str) -> Facts:
+    """Return how far each starting engine is, as its last log line has it."""
+    selector = f"--selector={SERVICE_LABEL}={name}"
+    try:
+        logs = cluster.kubectl("logs", selector, f"--namespace={namespace}", "--tail=1", "--prefix")
+    except ClusterError:
+        return {}  # no pod yet, or its container waits
+    return dict(step for line in logs.splitlines() if (step := progress_step(line)))
+
+
+def progress_step(line: str) -> tuple[str, str] | None:
+    """Read one prefixed log line.
+
+    >>> progress_step('[pod/a-s0-0/engine] {"event": "server.starting", "phase": "compile",'
+    ...               ' "done": "3 of 10 buckets"}')
+    ('a-s0-0', 'compile 3 of 10 buckets')
+    """
+    prefix, _, text = line.partition(" ")
+    try:
+        entry = json.loads(text)
+        if entry["event"] != "server.starting":
+            return None
+        return prefix.split("/")[1], f"{entry['phase']} {entry['done']}"
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None  # another kind of line
 
 
 def is_ready(service: dict[str, Any]) -> bool:
@@ -70,7 +99,7 @@ def wait_ready(
     known: Facts = {}
     while True:
         service = cluster.get("llmservice", name, f"--namespace={namespace}") or {}
-        found = facts(service)
+        found = facts(service) | start_progress(cluster, name, namespace)
         for subject, value in found.items():
             if known.get(subject) != value:
                 tell(f"{elapsed(deadline.elapsed()):>6}  {subject}: {value}")
@@ -90,7 +119,7 @@ def wait_ready(
 def story(cluster: Kubernetes, name: str, namespace: str) -> str:
     """Return what the service, its pods, events and logs say."""
     in_namespace = f"--namespace={namespace}"
-    selector = f"--selector=serving.radixloom.dev/service={name}"
+    selector = f"--selector={SERVICE_LABEL}={name}"
     parts: list[str] = []
     for argv in (
         ("describe", "llmservice", name, in_namespace),
