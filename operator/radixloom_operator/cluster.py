@@ -51,6 +51,8 @@ _TIMEOUT_SECONDS = (10, 60)
 _NOT_FOUND = 404
 _CONFLICT = 409
 _INVALID = 422
+_CONVERSION = "unable to convert unstructured object"
+"""An apply of a value of the wrong kind, such as a quantity "lots", is answered with status 500."""
 _REFUSALS = {400, 403, _INVALID}
 
 
@@ -242,7 +244,8 @@ def _error(status: int, request: str, answer: bytes) -> ClusterError:
         message = str(json.loads(answer).get("message", ""))
     except (ValueError, AttributeError):
         message = answer.decode(errors="replace")[:300]
-    kind = RefusedError if status in _REFUSALS else ClusterError
+    is_refusal = status in _REFUSALS or _CONVERSION in message
+    kind = RefusedError if is_refusal else ClusterError
     return kind(message or f"{request}: status {status}", status=status)
 
 

@@ -173,6 +173,12 @@ REFUSED = (
     Case("2x4 on hosts of one chip", tpu("v6e", "2x4", chipsPerHost=1), "chipsPerHost is 4 or 8"),
     Case("2x2 on a host of 8", tpu("v6e", "2x2", chipsPerHost=8), "chipsPerHost is 4 or 8"),
     Case("hosts of two chips", tpu("v5e", "2x2", chipsPerHost=2), "Unsupported value"),
+    Case("a quantity in words", {"spec.engine.hostResources": {"cpu": "lots"}}, "should match"),
+    Case(
+        "a limit in words",
+        {"spec.model.cache": {"mode": "EmptyDir", "sizeLimit": "big"}},
+        "should match",
+    ),
     Case("TPUs by hand", {"spec.engine.hostResources": {"google.com/tpu": 4}}, "is computed from"),
     Case(
         "a variable that the spec decides",

@@ -18,9 +18,12 @@ def cel(*rules: JsonValue) -> dict[str, JsonValue]:
 
 OPEN: dict[str, JsonValue] = {"x-kubernetes-preserve-unknown-fields": True}
 """An object that Kubernetes itself defines and checks."""
+QUANTITY_PATTERN = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(m|k|Ki|[MGTPE]i?)?$"
+"""As Kubernetes writes amounts: 500m, 1.5, 2Gi."""
 QUANTITY: dict[str, JsonValue] = {
     "anyOf": [{"type": "integer"}, {"type": "string"}],
     "x-kubernetes-int-or-string": True,
+    "pattern": QUANTITY_PATTERN,
 }
 
 ObjectName = Annotated[str, Field(min_length=1, max_length=253)]

@@ -4,7 +4,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from radixloom_operator.api.model import OPEN, QUANTITY, ApiModel, ObjectName, cel, rule
+from radixloom_operator.api.model import (
+    OPEN,
+    QUANTITY,
+    QUANTITY_PATTERN,
+    ApiModel,
+    ObjectName,
+    cel,
+    rule,
+)
 
 COMPUTED_ENVIRONMENT = (
     "HOME",
@@ -31,7 +39,10 @@ COMPUTED_ENVIRONMENT = (
 """Variables that follow from the rest of the spec, so that engine.env cannot contradict it."""
 
 
-Quantity = Annotated[int | str, Field(json_schema_extra=QUANTITY)]
+Quantity = Annotated[
+    Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=QUANTITY_PATTERN)],
+    Field(json_schema_extra=QUANTITY),
+]
 
 
 class EnvVar(ApiModel):

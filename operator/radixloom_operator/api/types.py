@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from radixloom_operator.api.hardware import TpuSlice
-from radixloom_operator.api.model import ApiModel, ObjectName, cel, rule
+from radixloom_operator.api.model import QUANTITY_PATTERN, ApiModel, ObjectName, cel, rule
 from radixloom_operator.api.pods import EnvVar, PodTemplate, Quantity
 from radixloom_operator.settings import PullPolicy
 from radixloom_runtime.settings import HTTP_PORT, Dtype
@@ -60,7 +60,10 @@ class ModelCache(ApiModel):
         default=None, description="PersistentVolumeClaim of mode PVC."
     )
     size_limit: str | None = Field(
-        default=None, max_length=32, description="Limit of the EmptyDir, such as 200Gi."
+        default=None,
+        max_length=32,
+        pattern=QUANTITY_PATTERN,
+        description="Limit of the EmptyDir, such as 200Gi.",
     )
 
 
