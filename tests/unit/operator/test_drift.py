@@ -3,7 +3,7 @@
 import copy
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radixloom_operator.drift import differs, was_edited
@@ -84,6 +84,7 @@ DOCUMENTS = st.recursive(
 )
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(spec=st.dictionaries(st.text(max_size=5), DOCUMENTS))
 def test_an_object_never_differs_from_itself_nor_from_itself_with_more(spec):
     document = wanted(**spec)

@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.kubernetes_objects import LOADING, OWNER_UID, pod, statefulset
 
@@ -143,6 +143,7 @@ class Playground:
 STATES = st.sampled_from([READY_NEW, READY_OLD, BROKEN_NEW, BROKEN_OLD, HALF, "gone"])
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(
     words=st.lists(STATES, max_size=6),
     replicas=st.integers(0, 6),
@@ -167,6 +168,7 @@ def test_every_rollout_ends_and_never_takes_down_more_than_it_may(
     assert all(play.words.get(index, "gone") == "gone" for index in range(replicas, 12))
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(replicas=st.integers(1, 6), max_unavailable=st.integers(1, 6))
 def test_a_revision_that_never_gets_ready_stops_after_what_may_be_down(replicas, max_unavailable):
     play = Playground(dict.fromkeys(range(replicas), READY_OLD), is_sound=False)
