@@ -52,7 +52,8 @@ async def stream(form: Form, generation: Generation, *, with_usage: bool) -> Res
     except BaseException:
         finish(generation)
         raise
-    return sse.SseResponse(_events(form, generation, first, with_usage=with_usage))
+    events = _events(form, generation, first, with_usage=with_usage)
+    return sse.SseResponse(events, on_end=lambda: finish(generation))
 
 
 async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, _T]) -> _T:
@@ -141,7 +142,7 @@ def joined(deltas: Sequence[ChoiceDelta]) -> ChoiceDelta:
 async def _events(
     form: Form, generation: Generation, first: list[ChoiceDelta], *, with_usage: bool
 ) -> AsyncGenerator[bytes, None]:
-    """Yield frames of events until all choices are told; however it ends, leave nothing behind."""
+    """Yield frames of events until all choices are told, or the engine is gone."""
     choices: list[Choice] = list(generation.choices.values())
     try:
         yield b"".join(map(sse.event, form.opening(choices))) + _frame(form, first)
@@ -153,8 +154,6 @@ async def _events(
         yield sse.DONE
     except RequestError as error:
         yield sse.event(problems.error_object(error))
-    finally:
-        finish(generation)
 
 
 def _frame(form: Form, deltas: Sequence[ChoiceDelta]) -> bytes:

@@ -17,7 +17,8 @@ from radixloom_runtime.server.problems import STARTING_RETRY_SECONDS, Unavailabl
 from radixloom_runtime.wire.messages import Failed, Ready, Starting, Stats
 
 STATS_STALE_SECONDS = 15.0
-"""An idle engine sends Stats every few seconds; this long without any, it hangs."""
+"""An idle engine sends Stats every few seconds; this long without any, it hangs. A busy one is
+silent during a step, so the limit of steps holds for it."""
 STEP_STALE_SECONDS = 60.0
 """With requests running, a step succeeds many times a second; long prompts take a few seconds."""
 
@@ -120,7 +121,8 @@ class Lifecycle:
 
     def _why_engine_hangs(self) -> str | None:
         silent_seconds = time.monotonic() - self.heard_at
-        if silent_seconds > STATS_STALE_SECONDS:
+        limit = STEP_STALE_SECONDS if self.in_flight else STATS_STALE_SECONDS
+        if silent_seconds > limit:
             return f"nothing heard of the engine for {silent_seconds:.0f} s"
         if self.stats is None or not self.stats.num_running:
             return None

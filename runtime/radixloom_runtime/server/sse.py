@@ -1,7 +1,7 @@
 """Server-sent events, written by hand: a stream's cost per token is mostly here."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 import msgspec
 from starlette.responses import Response
@@ -30,17 +30,27 @@ class SseResponse(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, frames: AsyncGenerator[bytes, None]) -> None:
-        """`frames` is closed in every case, so that its `finally` frees what it holds."""
+    def __init__(self, frames: AsyncGenerator[bytes, None], on_end: Callable[[], None]) -> None:
+        """`on_end` is called once in every case, even if no frame was ever asked for."""
         super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._frames = frames
+        self._on_end = on_end
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send(
-            {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-        )
+        try:
+            await self._until_end(receive, send)
+        finally:
+            self._on_end()
+
+    async def _until_end(self, receive: Receive, send: Send) -> None:
+        start = {
+            "type": "http.response.start",
+            "status": self.status_code,
+            "headers": self.raw_headers,
+        }
+        await send(start)
         writing = asyncio.ensure_future(self._write(send))
         watching = asyncio.ensure_future(disconnected(receive))
         try:

@@ -56,7 +56,9 @@ def _server_process() -> Iterator[ServerProcess]:
             process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_drains_and_exits_with_0(number: signal.Signals):
     with _server_process() as server:
         ready = server.logged("server.ready")
