@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from typing_extensions import override
 
 ENV_PREFIX = "RADIXLOOM_"
 
@@ -159,12 +160,27 @@ class RuntimeSettings(BaseSettings):
         return self
 
 
+class _GivenSettings(RuntimeSettings):
+    """The same, without looking at this process's own environment."""
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *others: PydanticBaseSettingsSource,
+        **named: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
 def environment(**settings: Any) -> dict[str, str]:
     """Render settings as environment variables: `environment(port=80)["RADIXLOOM_PORT"] == "80"`.
 
     Raises: `pydantic.ValidationError` for a name or value that the runtime would refuse.
     """
-    checked = RuntimeSettings.model_validate(settings)
+    checked = _GivenSettings.model_validate(settings)
     rendered = checked.model_dump(mode="json", include=set(settings), exclude_none=True)
     return {ENV_PREFIX + name.upper(): _text(value) for name, value in rendered.items()}
 

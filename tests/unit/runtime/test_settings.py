@@ -31,6 +31,11 @@ def test_rendering_leaves_out_what_was_not_given():
     }
 
 
+def test_rendering_does_not_look_at_this_process(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RADIXLOOM_PORT", "not a port")
+    assert environment(model="/models/x") == {"RADIXLOOM_MODEL": "/models/x"}
+
+
 @pytest.mark.parametrize(
     "bad", [{"port": 70000}, {"rank": 1}, {"memory_fraction": 0}, {"no_such_setting": 1}]
 )
