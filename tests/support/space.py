@@ -56,7 +56,7 @@ class Space:
     def kubectl(self, *argv: str, stdin: str | None = None, timeout_seconds: float = 60) -> str:
         """Run kubectl in this namespace."""
         in_space = f"--namespace={self.namespace}"
-        return self.cluster.kubectl(*argv, in_space, stdin=stdin, timeout_seconds=timeout_seconds)
+        return self.cluster.kubectl(in_space, *argv, stdin=stdin, timeout_seconds=timeout_seconds)
 
     def apply(self, service: dict[str, Any]) -> str:
         """`kubectl apply` one manifest and return what kubectl says."""
