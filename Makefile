@@ -75,5 +75,7 @@ test-unit: setup ## quick tests: no cluster, no model
 e2e: setup ## the tests against a cluster alone
 	@hack/test.sh tests/e2e
 
-bench: setup ## figures of this machine, as in docs/measurements.md
-	@$(BIN)/python -m bench
+bench: setup ## figures of this machine (bench/against_transformers.py apart: it downloads torch)
+	@$(BIN)/radixloom fetch demo >/dev/null
+	@for script in scheduler_step http_layer goldens shared_prefix; do \
+	  echo "→ bench/$$script.py" && $(BIN)/python "bench/$$script.py" || exit; done
