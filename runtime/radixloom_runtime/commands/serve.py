@@ -17,6 +17,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM, SIGINT or the engine's end."""
     settings = flags.settings_from(arguments)
 
+    from radixloom_runtime.engine import launch
     from radixloom_runtime.server import main
 
-    return main.serve(settings)
+    return main.serve(settings, launch.engine_command)

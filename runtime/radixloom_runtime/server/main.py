@@ -17,7 +17,6 @@ import structlog
 import uvicorn
 
 from radixloom_runtime import logs
-from radixloom_runtime.engine import launch
 from radixloom_runtime.errors import ConfigurationError
 from radixloom_runtime.server import app, catalog
 from radixloom_runtime.server.supervisor import Launch, Supervisor
@@ -31,8 +30,10 @@ so that no request is sent into a connection that is being closed."""
 log = structlog.get_logger()
 
 
-def serve(settings: RuntimeSettings, launch_engine: Launch = launch.engine_command) -> int:
+def serve(settings: RuntimeSettings, launch_engine: Launch) -> int:
     """Serve until the process is told to stop; return its exit code.
+
+    `launch_engine` comes from the caller, since the server knows the engine by its messages alone.
 
     Raises: `ConfigurationError` when model or port cannot be had.
     """
