@@ -10,6 +10,7 @@ use the engine itself with the toy runner.
 
 import argparse
 import itertools
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -190,8 +191,9 @@ def main() -> None:
         channel.send([progress])
         time.sleep(arguments.start_seconds)
         engine.announce()
-        while engine.turn(step_seconds=arguments.step_seconds):
-            pass
+        parent = os.getppid()
+        while os.getppid() == parent and engine.turn(step_seconds=arguments.step_seconds):
+            pass  # a test that was killed takes its engine with it
 
 
 if __name__ == "__main__":
