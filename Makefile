@@ -76,6 +76,4 @@ e2e: setup ## the tests against a cluster alone
 	@hack/test.sh tests/e2e
 
 bench: setup ## figures of this machine (bench/against_transformers.py apart: it downloads torch)
-	@$(BIN)/radixloom fetch demo >/dev/null
-	@for script in scheduler_step http_layer goldens shared_prefix; do \
-	  echo "→ bench/$$script.py" && $(BIN)/python "bench/$$script.py" || exit; done
+	@hack/bench.sh
