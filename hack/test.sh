@@ -13,8 +13,9 @@ down_quietly() {
   said=$("$python" -m hack.cluster down 2>&1) || echo "$said" >&2
 }
 
+local=$("$python" -m hack.cluster kubeconfig)
 .venv/bin/radixloom fetch demo >/dev/null
-if [ -z "${KUBECONFIG:-}" ]; then
+if [ "${KUBECONFIG:-$local}" = "$local" ]; then
   if ! "$python" -m hack.cluster status >/dev/null 2>&1; then
     trap down_quietly EXIT
     "$python" -m hack.cluster up >/dev/null

@@ -115,7 +115,8 @@ class Deadline:
         return self.elapsed() > self.seconds
 
 
-def environment_kubeconfig() -> Path | None:
-    """Return the kubeconfig that the user names in KUBECONFIG, if any."""
+def foreign_kubeconfig() -> Path | None:
+    """Return the kubeconfig that the user names in KUBECONFIG, unless it is the local cluster's."""
     named = os.environ.get("KUBECONFIG")
-    return Path(named).expanduser() if named else None
+    path = Path(named).expanduser() if named else None
+    return None if path == Layout.default().kubeconfig else path

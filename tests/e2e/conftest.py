@@ -17,7 +17,7 @@ from support.waiting import wait_for
 
 from hack.cluster.layout import Layout
 from hack.demo import release, volumes
-from hack.demo.kubernetes import Kubernetes, environment_kubeconfig
+from hack.demo.kubernetes import Kubernetes, foreign_kubeconfig
 from hack.demo.steps import run_module
 
 SHARED = "chat"
@@ -27,7 +27,7 @@ NAMESPACES = ("e2e-serving", "e2e-tpu", "e2e-refused", "e2e-removed")
 @pytest.fixture(scope="session")
 def cluster() -> Generator[Kubernetes, None, None]:
     """Return a running cluster; one that was started here is stopped again."""
-    named = environment_kubeconfig()
+    named = foreign_kubeconfig()
     if named:
         yield Kubernetes.at(named)
         return
