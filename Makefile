@@ -70,7 +70,7 @@ test: setup ## everything: unit, real model, real cluster
 	@hack/test.sh tests/unit tests/e2e
 
 test-unit: setup ## quick tests: no cluster, no model
-	@$(BIN)/pytest tests/unit -m 'not slow' -q
+	@$(BIN)/pytest tests/unit -m 'not slow' -q -n auto
 
 e2e: setup ## the tests against a cluster alone
 	@hack/test.sh tests/e2e
