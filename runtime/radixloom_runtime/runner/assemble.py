@@ -37,13 +37,14 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
     weights = load_weights(folder, model, phases.advance)
     limits = _limits(settings, model, device)
     runner, programs = _allocate(limits, model, weights)
+    hits_before = counter.cache_hits
     phases.begin("compile", len(programs.layouts), "buckets")
     if settings.warmup:
         for done in programs.compile_all(threads=_num_cpus()):
             phases.advance(done)
     runner.finish(runner.start(StepPlan(0, (), (), ())))
     phases.end()
-    compiles_before = counter.compiles
+    counter.mark_warm()
     ready = Ready(
         max_model_len=limits.max_model_len,
         vocab_size=model.config.vocab_size,
@@ -53,10 +54,10 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
         dtype=jnp.dtype(model.dtype).name,
         device=device.device_kind,
         start_seconds=phases.seconds,
-        compile_cache_hits=counter.cache_hits,
+        compile_cache_hits=counter.cache_hits - hits_before,
         num_buckets=len(programs.layouts),
     )
-    return BuiltRunner(runner, ready, lambda: counter.compiles - compiles_before)
+    return BuiltRunner(runner, ready, lambda: counter.after_warmup)
 
 
 def _define(settings: RuntimeSettings, config: ModelConfig, device: Device) -> Model:

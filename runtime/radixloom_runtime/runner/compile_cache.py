@@ -5,7 +5,10 @@ from pathlib import Path
 
 import jax
 import jax.monitoring
+import structlog
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
+
+_log = structlog.get_logger()
 
 _HIT = "/jax/compilation_cache/cache_hits"
 _COMPILE = "/jax/core/compile/backend_compile_duration"
@@ -32,12 +35,19 @@ class CompileCounter:
 
     def __init__(self) -> None:
         self.cache_hits = 0
-        self.compiles = 0
+        self.after_warmup = 0
+        self._warm = False
         jax.monitoring.register_event_listener(self._on_event)
         jax.monitoring.register_event_duration_secs_listener(self._on_duration)
+
+    def mark_warm(self) -> None:
+        """From now on, a compilation is a defect: it stops all running requests."""
+        self._warm = True
 
     def _on_event(self, event: str, **_: str | int) -> None:
         self.cache_hits += event == _HIT
 
-    def _on_duration(self, event: str, duration_secs: float, **_: str | int) -> None:  # noqa: ARG002 - jax's signature
-        self.compiles += event == _COMPILE
+    def _on_duration(self, event: str, duration_secs: float, **_: str | int) -> None:
+        if self._warm and event == _COMPILE:
+            self.after_warmup += 1
+            _log.error("compile.after_warmup", seconds=round(duration_secs, 3))
