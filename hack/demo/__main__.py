@@ -67,12 +67,12 @@ def ask(cluster: Kubernetes, text: str) -> str:
         ClusterError: the Service is not there, or the server refuses.
     """
     with question.service_url(cluster, SERVICE, SPACE) as base_url:
-        print(f"\n  > {text}\n")
+        print(f"\n  > {text}\n\n    ", end="", flush=True)
         try:
             answer = question.ask(base_url, SERVICE, text)
         except OpenAIError as error:
             raise ClusterError(f"{base_url} did not answer: {error}") from error
-    tell("")
+    print()
     tell(
         f"{answer.output_tokens} tokens, first after {answer.first_token_seconds:.2f} s,"
         f" then {answer.tokens_per_second():.0f} a second;"

@@ -3,7 +3,6 @@
 import json
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -114,8 +113,7 @@ def ask(base_url: str, model: str, question: str) -> Answer:
         if piece:
             first_token_at = first_token_at if pieces else time.monotonic()
             pieces.append(piece)
-            sys.stdout.write(piece)
-            sys.stdout.flush()
+            print(piece.replace("\n", "\n    "), end="", flush=True)
     print()
     if usage is None:
         raise ClusterError("the stream ended without usage, though it was asked for")

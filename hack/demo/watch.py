@@ -22,7 +22,9 @@ Facts = dict[str, str]
 
 
 def facts(service: dict[str, Any]) -> Facts:
-    """Read conditions and slices out of an LLMService.
+    """Read out of an LLMService what a waiting person wants to know.
+
+    Not Progressing, whose message is that of Ready, and Degraded only where it is so.
 
     >>> facts({"status": {"slices": [{"index": 0, "phase": "Starting", "readyHosts": 0}]}})
     {'slice 0': 'Starting'}
@@ -32,8 +34,11 @@ def facts(service: dict[str, Any]) -> Facts:
     for entry in status.get("slices", ()):
         found[f"slice {entry['index']}"] = str(entry.get("phase", "Unknown"))
     for condition in status.get("conditions", ()):
+        kind, is_true = condition["type"], condition["status"] == "True"
+        if kind == "Progressing" or (kind == "Degraded" and not is_true):
+            continue
         said = " ".join((condition["reason"], condition.get("message", ""))).strip()
-        found[condition["type"]] = f"{condition['status']}, {said}"
+        found[kind] = f"{condition['status']}, {said}"
     return found
 
 

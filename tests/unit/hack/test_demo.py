@@ -37,6 +37,14 @@ def test_facts_are_the_slices_phases_and_the_conditions():
     assert found == {"slice 0": "Starting", "Ready": "False, Pending because"}
 
 
+def test_facts_leave_out_what_says_nothing_new():
+    found = watch.facts(
+        service(("Progressing", "True", "Pending"), ("Degraded", "False", "AsExpected"))
+    )
+    assert found == {}
+    assert "Degraded" in watch.facts(service(("Degraded", "True", "CrashLoopBackOff")))
+
+
 def test_a_service_without_status_has_no_facts_and_is_not_ready():
     assert watch.facts({"metadata": {"generation": 1}}) == {}
     assert not watch.is_ready({"metadata": {"generation": 1}})
