@@ -117,16 +117,30 @@ def down() -> None:
         run_module("hack.cluster", "down")
         return
     cluster = Kubernetes.local()
+    _delete_example(cluster)
+    if _other_services(cluster):
+        tell("the cluster has other LLMServices; the operator stays, and so does the cluster")
+        return
+    release.uninstall(cluster)
+    for kind, name in (("namespace", release.NAMESPACE), ("crd", release.CRD)):
+        cluster.kubectl("delete", kind, name, "--ignore-not-found", timeout_seconds=120)
+    tell("the demo is gone; the cluster was there before it and stays (`make cluster-down`)")
+
+
+def _delete_example(cluster: Kubernetes) -> None:
     in_space = (f"--namespace={SPACE}", "--ignore-not-found", "--timeout=180s")
     if cluster.get("crd", release.CRD):
         cluster.kubectl("delete", *in_space, f"--filename={EXAMPLE}", timeout_seconds=200)
     claims = (volumes.MODELS_CLAIM, volumes.COMPILE_CLAIM)
     cluster.kubectl("delete", "pvc", *claims, *in_space, timeout_seconds=200)
     cluster.kubectl("delete", "pv", *volumes.volume_names(SPACE), "--ignore-not-found")
-    release.uninstall(cluster)
-    for kind, name in (("namespace", release.NAMESPACE), ("crd", release.CRD)):
-        cluster.kubectl("delete", kind, name, "--ignore-not-found", timeout_seconds=120)
-    tell("the demo is gone; the cluster was there before it and stays (`make cluster-down`)")
+
+
+def _other_services(cluster: Kubernetes) -> bool:
+    """Say whether deleting the CRD would delete what is not ours."""
+    if not cluster.get("crd", release.CRD):
+        return False
+    return bool(cluster.get("llmservices", "--all-namespaces")["items"])
 
 
 def main() -> int:
