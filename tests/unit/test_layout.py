@@ -27,9 +27,9 @@ def test_source_roots_are_not_packages():
 def test_both_halves_carry_the_project_version():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for package in ("operator/radixloom_operator", "runtime/radixloom_runtime"):
-        assert f'__version__ = "{project["version"]}"' in (
-            ROOT / package / "__init__.py"
-        ).read_text()
+        assert (
+            f'__version__ = "{project["version"]}"' in (ROOT / package / "__init__.py").read_text()
+        )
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=_name)
