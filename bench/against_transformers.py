@@ -37,7 +37,6 @@ from streaming import request, stream, text_of_length
 from radixloom_runtime.fetch.store import cache_folder, models_folder
 
 WORKER = Path(__file__).with_name("transformers_generate.py")
-CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 STREAMS = (1, 16)
 GIBIBYTE = 2**30
 
@@ -107,9 +106,6 @@ def torch_python() -> Path:
     print(f"making {folder} with torch and transformers (minutes, gigabytes)", file=sys.stderr)
     subprocess.run([uv, "venv", "--clear", "--python", sys.executable, folder], check=True)
     install = [uv, "pip", "install", "--python", folder]
-    cpu_build = subprocess.run([*install, "torch", "--index-url", CPU_INDEX], check=False)
-    if cpu_build.returncode != 0:
-        print(f"{CPU_INDEX} is out of reach; taking the default build", file=sys.stderr)
     subprocess.run([*install, "torch", "transformers"], check=True)
     return python
 

@@ -6,7 +6,7 @@
 # in what they start.
 
 # Debian bookworm with Python 3.11 and its venv module: what requirements/ is resolved for.
-ARG BASE_IMAGE=docker.io/library/python:3.11-slim-bookworm
+ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM scratch AS wheels
 

@@ -10,7 +10,7 @@
 #   --build-context wheels=FOLDER --build-arg PIP_NO_INDEX=1 --build-arg PIP_FIND_LINKS=/wheels
 
 # Debian bookworm with Python 3.11 and its venv module: what requirements/ is resolved for.
-ARG BASE_IMAGE=docker.io/library/python:3.11-slim-bookworm
+ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM scratch AS wheels
 

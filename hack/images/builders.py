@@ -48,8 +48,8 @@ def _docker_has_base() -> bool:
 def default_base(dockerfile: str) -> str:
     """Read the base image that a Dockerfile names.
 
-    >>> default_base("ARG BASE_IMAGE=docker.io/library/python:3.11")
-    'docker.io/library/python:3.11'
+    >>> default_base("ARG BASE_IMAGE=python:3.11")
+    'python:3.11'
     """
     found = re.search(r"^ARG BASE_IMAGE=(\S+)$", dockerfile, flags=re.MULTILINE)
     assert found, "the Dockerfiles declare ARG BASE_IMAGE with a default"
