@@ -33,8 +33,9 @@ install_python() {
 }
 
 if [ ! -x .venv/bin/python ]; then
-  python=$(find_python) || { install_python && python=$(find_python); } || {
-    echo "error: no Python 3.11 or later with its venv module" >&2
+  find_python >/dev/null || install_python
+  python=$(find_python) || {
+    echo "error: this suite's python3 is older than 3.11; install a newer one and set PYTHON" >&2
     exit 1
   }
   echo "→ virtual environment .venv with $("$python" --version)"
