@@ -14,7 +14,6 @@ down_quietly() {
 }
 
 local=$("$python" -m hack.cluster kubeconfig)
-.venv/bin/radixloom fetch demo >/dev/null
 if [ "${KUBECONFIG:-$local}" = "$local" ]; then
   if ! "$python" -m hack.cluster status >/dev/null 2>&1; then
     trap down_quietly EXIT
@@ -22,4 +21,5 @@ if [ "${KUBECONFIG:-$local}" = "$local" ]; then
   fi
   "$python" -m hack.images load >/dev/null
 fi
+.venv/bin/radixloom fetch demo >/dev/null
 .venv/bin/pytest "$@"

@@ -28,10 +28,10 @@ def up() -> None:
         ClusterError: a step fails.
     """
     steps = Steps(6)
+    with steps.step("Kubernetes cluster"):
+        _cluster_up()  # first, since it says what a machine lacks
     with steps.step("demo model"):
         run_tool([str(Path(sys.executable).with_name("radixloom")), "fetch", "demo"])
-    with steps.step("Kubernetes cluster"):
-        _cluster_up()
     with steps.step("container images"):
         operator_image, runtime_image = run_module("hack.images", "load").split()
     cluster = Kubernetes.local()

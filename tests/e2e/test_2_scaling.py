@@ -5,6 +5,8 @@ import threading
 import pytest
 from openai import OpenAIError
 
+from hack.cluster.errors import ClusterError
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480, func_only=True)]
 
 
@@ -31,7 +33,7 @@ class Traffic:
             try:
                 self._space.answer(self._service, "Say hello.", max_tokens=4)
                 self.answered += 1
-            except OpenAIError as error:
+            except (OpenAIError, ClusterError) as error:
                 self.failures.append(repr(error))
             self._stop.wait(0.5)
 
@@ -63,7 +65,9 @@ def test_scaling_up_adds_a_slice_that_serves(space, served):
     assert len(leader_addresses(space, served)) == 2
 
 
-def test_a_rollout_goes_on_after_the_operator_was_killed_in_the_middle(space, served, installation):
+def test_a_rollout_fails_no_request_and_survives_the_operators_death_in_its_middle(
+    space, served, installation
+):
     before = {pod["metadata"]["uid"] for pod in space.pods(served)}
     (old,) = {revision_of(pod) for pod in space.pods(served)}
     with Traffic(space, served) as traffic:
