@@ -1,15 +1,17 @@
 """One cluster, one operator and one served model for all end-to-end tests.
 
-The cluster is that of KUBECONFIG, or the local one, brought up for the tests if it is down. What a
-test needs beyond the shared service it makes in a namespace of its own.
+The cluster is that of KUBECONFIG, or the local one, brought up for the tests if it is down. A
+cluster of KUBECONFIG must have the images that `make images` names, and nodes on this machine, whose
+model folder they mount. What a test needs beyond the shared service it makes in a namespace of its
+own.
 """
 
 import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from support.space import Space, manifest
@@ -18,7 +20,7 @@ from support.waiting import wait_for
 from hack.cluster.layout import Layout
 from hack.demo import release, volumes
 from hack.demo.kubernetes import Kubernetes, foreign_kubeconfig
-from hack.demo.steps import run_module
+from hack.demo.steps import run_module, run_tool
 
 SHARED = "chat"
 NAMESPACES = ("e2e-serving", "e2e-tpu", "e2e-refused", "e2e-removed")
@@ -100,7 +102,7 @@ def installation(
     cluster: Kubernetes, spaces: Callable[[str], Space]
 ) -> Generator[Installation, None, None]:
     """Return the installed chart; it stays if it was there before the tests."""
-    subprocess.run([sys.executable.replace("python", "radixloom"), "fetch", "demo"], check=True)
+    run_tool([str(Path(sys.executable).with_name("radixloom")), "fetch", "demo"])
     command = "load" if cluster.kubeconfig == Layout.default().kubeconfig else "names"
     operator_image, runtime_image = run_module("hack.images", command).split()
     installed = Installation(cluster, operator_image, runtime_image)
