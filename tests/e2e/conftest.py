@@ -1,9 +1,9 @@
 """One cluster, one operator and one served model for all end-to-end tests.
 
 The cluster is that of KUBECONFIG, or the local one, brought up for the tests if it is down. A
-cluster of KUBECONFIG must have the images that `make images` names, and nodes on this machine, whose
-model folder they mount. What a test needs beyond the shared service it makes in a namespace of its
-own.
+cluster of KUBECONFIG must have the images that `make images` names, and nodes on this machine,
+whose model folder they mount. What a test needs beyond the shared service it makes in a namespace
+of its own.
 """
 
 import os
