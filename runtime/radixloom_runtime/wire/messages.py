@@ -111,11 +111,11 @@ class Starting(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unkno
     """Progress before Ready."""
 
     phase: str
-    """"import", "weights" or "compile"."""
+    """"process", "import", "weights" or "compile"."""
     done: float
     total: float
     unit: str
-    """"bytes" or "buckets"."""
+    """"modules", "bytes" or "buckets"; empty in phase "process"."""
     seconds: float
     """Since this phase began."""
 
