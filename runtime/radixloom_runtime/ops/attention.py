@@ -8,17 +8,26 @@ end. Their keys and values, and those of everything before them, lie in pages:
     starts        7, 3, 0       position of a chunk's first token
     lengths       1, 1, 5       its tokens in this step
     offsets       0, 1, 2       where they lie among the step's tokens
-    page_tables   [chunk, i] is the page of positions i*page ... i*page + page - 1
-    pages         [page id, position in the page, 2K, H]: k0 v0 k1 v1 ... of K key-value heads
+    page_tables   [chunk, i] is the page of positions i*S ... i*S + S - 1
+    slots         [token] page * S + place: where its key and value go (padding: a scratch page)
+    pages         [page id, place in the page, W, H']; `page_shape` says how W x H' holds a token
 
-A token attends to all positions of its request up to its own; its own key and value are in its
-page before the kernel runs. Kernels do not read beyond a chunk's last position, and their cost
-grows with the live tokens and not with the padded tables.
+A kernel first writes the step's own keys and values into their pages, in place, and then attends:
+a token sees all positions of its request up to its own, or the last `window` of them (its own is
+one of these). A page that one chunk of the step fills may be read by another chunk. Kernels do not
+read beyond a chunk's last position, and their cost grows with the live tokens and not with the
+padded tables.
 
 `page_offset` is added to every page id: all layers share one pool, and each has its own stretch.
-What comes out for padding is not defined.
+What comes out for padding is not defined, but it is finite.
+
+Two ways to hold a token's history:
+
+    heads     K keys and K values of H numbers: query head n reads pair n // (N / K)
+    latent    one key of H numbers for all query heads; its first `value_dim` are the value (MLA)
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from jaxtyping import Array, Float, Int
@@ -33,17 +42,53 @@ class Ragged(NamedTuple):
     lengths: Int[Array, " R"]
     offsets: Int[Array, " R"]
     page_tables: Int[Array, "R P"]
+    slots: Int[Array, " T"]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What is the same for all layers of a model, and known when a step is compiled."""
+
+    scale: float
+    """Scores are query . key * scale."""
+    soft_cap: float | None = None
+    """Scores become soft_cap * tanh(score / soft_cap)."""
+    value_dim: int | None = None
+    """Of a latent history; None: keys and values are apart."""
+
+    @property
+    def is_latent(self) -> bool:
+        """Whether one latent vector a token is key and value."""
+        return self.value_dim is not None
 
 
 class Attention(Protocol):
     """A kernel."""
 
+    def page_shape(self, num_kv_heads: int, head_dim: int, *, latent: bool) -> tuple[int, int]:
+        """Return (W, H'), the last two axes of the pages that this kernel wants.
+
+        CPU: (2K, H) with k0 v0 k1 v1 ..., or (1, H) for a latent. Others may pad and pack.
+        """
+        ...
+
     def __call__(
         self,
         queries: Float[Array, "T N H"],
-        pages: Float[Array, "G S 2K H"],
+        keys: Float[Array, "T K H"],
+        values: Float[Array, "T K H"] | None,
+        pages: Float[Array, "G S W X"],
         batch: Ragged,
         page_offset: Int[Array, ""] | int,
-    ) -> Float[Array, "T N H"]:
-        """Attend with scale 1/sqrt(H)."""
+        form: Form,
+        *,
+        window: Int[Array, ""] | int | None = None,
+        sinks: Float[Array, " N"] | None = None,
+    ) -> tuple[Float[Array, "T N V"], Float[Array, "G S W X"]]:
+        """Write and attend; returns what was read (V is H, or value_dim) and the pages.
+
+        `values` is None for a latent (K = 1). `window` may differ from layer to layer while the
+        step runs; a number beyond all positions means no window. `sinks`: one score per query head
+        that takes part in the softmax and gives no value.
+        """
         ...
