@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from radixloom_runtime.models.config import read_config
 from radixloom_runtime.models.registry import make_model
-from radixloom_runtime.ops import attention_cpu
+from radixloom_runtime.ops.attention_cpu import CPUAttention
 from radixloom_runtime.runner.buckets import Bucket
 from radixloom_runtime.runner.kv_pages import make_pool
 from radixloom_runtime.runner.programs import Programs
@@ -61,9 +61,9 @@ def make_runner(folder: Path, buckets: tuple[Bucket, ...], max_rows: int) -> Jax
     jax.config.update("jax_default_matmul_precision", "highest")
     config = read_config(folder)
     dtype = jnp.dtype("float32")
-    model = make_model(config, dtype=dtype, attention=attention_cpu.attend, stacked=False)
+    model = make_model(config, dtype=dtype, attention=CPUAttention(), stacked=False)
     weights = random_weights(model, seed=0)
-    pool = make_pool(config, NUM_PAGES, PAGE_TOKENS, dtype)
+    pool = make_pool(model, NUM_PAGES, PAGE_TOKENS)
     rows = initial_state(max_rows, config.max_positions // PAGE_TOKENS, config.vocab_size)
     layouts = tuple(StepLayout(bucket, PAGE_TOKENS, max_rows) for bucket in buckets)
     programs = Programs(model, layouts, NUM_PAGES, (weights, pool, rows))

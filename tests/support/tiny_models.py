@@ -9,7 +9,7 @@ import numpy as np
 
 from radixloom_runtime.models.config import read_config
 from radixloom_runtime.models.registry import Model, make_model
-from radixloom_runtime.ops import attention_cpu
+from radixloom_runtime.ops.attention_cpu import CPUAttention
 from radixloom_runtime.runner.buckets import Bucket
 from radixloom_runtime.runner.kv_pages import make_pool
 from radixloom_runtime.runner.programs import Programs
@@ -33,7 +33,7 @@ def tiny_model(name: str, *, stacked: bool = False) -> Model:
     return make_model(
         read_config(GOLDENS / name),
         dtype=jnp.dtype("float32"),
-        attention=attention_cpu.attend,
+        attention=CPUAttention(),
         stacked=stacked,
     )
 
@@ -45,7 +45,7 @@ def tiny_runner(
     """One runner a process and shape; a step is compiled when first used."""
     model = tiny_model(name, stacked=stacked)
     weights = load_weights(GOLDENS / name, model, lambda _: None)
-    pool = make_pool(model.config, num_pages, page_tokens, model.dtype)
+    pool = make_pool(model, num_pages, page_tokens)
     rows = initial_state(_MAX_ROWS, -(-512 // page_tokens), model.config.vocab_size)
     layouts = tuple(StepLayout(bucket, page_tokens, _MAX_ROWS) for bucket in _BUCKETS)
     programs = Programs(model, layouts, num_pages, (weights, pool, rows))

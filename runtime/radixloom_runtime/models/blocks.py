@@ -111,17 +111,3 @@ class GatedMLP(nnx.Module):
         """Transform each token."""
         gate, up = jnp.split(self.gate_up(x), 2, axis=-1)
         return self.down(jax.nn.silu(gate) * up)
-
-
-def write_kv(
-    pool: Float[Array, "G S 2K H"],
-    slots: Int[Array, " T"],
-    keys: Float[Array, "T K H"],
-    values: Float[Array, "T K H"],
-) -> Float[Array, "G S 2K H"]:
-    """Put each token's key and value at its slot of the pool, in place when donated."""
-    num_tokens, num_kv_heads, head_dim = keys.shape
-    new = jnp.stack([keys, values], axis=2).reshape(num_tokens, 2 * num_kv_heads, head_dim)
-    flat = pool.reshape(-1, *pool.shape[2:])
-    flat = flat.at[slots].set(new.astype(pool.dtype), mode="promise_in_bounds")
-    return flat.reshape(pool.shape)

@@ -14,12 +14,11 @@ from radixloom_runtime.models.blocks import (
     GatedMLP,
     Linear,
     RMSNorm,
-    write_kv,
 )
 from radixloom_runtime.models.config import ModelConfig, Rope
 from radixloom_runtime.models.stack import Stack, StepInput
 from radixloom_runtime.ops import rope
-from radixloom_runtime.ops.attention import Attention, Ragged
+from radixloom_runtime.ops.attention import Attention, Form, Ragged
 
 _LAYER = "model.layers.{layer}"
 
@@ -33,6 +32,7 @@ class SelfAttention(nnx.Module):
         kv_dim = config.num_kv_heads * config.head_dim
         self.config = config
         self.attention = attention
+        self.form = Form(scale=config.head_dim**-0.5)
         self.qkv = Linear(
             (f"{prefix}.q_proj", f"{prefix}.k_proj", f"{prefix}.v_proj"),
             config.embed_dim,
@@ -64,8 +64,9 @@ class SelfAttention(nnx.Module):
         queries, keys, values = jnp.split(heads, (c.num_heads, c.num_heads + c.num_kv_heads), 1)
         queries = rope.rotate(queries, step.cos, step.sin)
         keys = rope.rotate(keys, step.cos, step.sin)
-        pool = write_kv(pool, step.slots + page_offset * pool.shape[1], keys, values)
-        attended = self.attention(queries, pool, step.batch, page_offset)
+        attended, pool = self.attention(
+            queries, keys, values, pool, step.batch, page_offset, self.form
+        )
         return self.out(attended.reshape(x.shape[0], -1)), pool
 
 
@@ -113,14 +114,13 @@ class Llama(nnx.Module):
         self,
         token_ids: Int[Array, " T"],
         positions: Int[Array, " T"],
-        slots: Int[Array, " T"],
         batch: Ragged,
         pool: Float[Array, "G S 2K H"],
     ) -> tuple[Float[Array, "T D"], Float[Array, "G S 2K H"]]:
         """Run all layers; returns what `logits` takes, and the pool with this step's tokens."""
         cos, sin = rope.angles(positions, rope_frequencies(self.config.rope, self.config.head_dim))
         x = self.embedding.embed(token_ids)
-        return self.stack(x, pool, StepInput(cos, sin, slots, batch))
+        return self.stack(x, pool, StepInput(cos, sin, batch))
 
     def logits(self, hidden: Float[Array, "R D"]) -> Float[Array, "R V"]:
         """Score the next token of chosen tokens, in float32."""

@@ -26,7 +26,6 @@ class CausalLM(Protocol):
         self,
         token_ids: Int[Array, " T"],
         positions: Int[Array, " T"],
-        slots: Int[Array, " T"],
         batch: Ragged,
         pool: Float[Array, "G S 2K H"],
     ) -> tuple[Float[Array, "T D"], Float[Array, "G S 2K H"]]:
@@ -52,6 +51,8 @@ class Model:
     config: ModelConfig
     dtype: jnp.dtype
     specs: tuple[ParamSpec, ...]
+    page_shape: tuple[int, int]
+    """(W, H') of the KV pages: how the attention kernel wants a token held."""
     _definition: Any
     _structure: Any
 
@@ -79,7 +80,9 @@ def make_model(
     definition, state = nnx.split(make(config, dtype, attention, stacked=stacked))
     structure = jax.tree.structure(state)
     params = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, nnx.Param))
-    return Model(config, dtype, tuple(spec_of(param) for param in params), definition, structure)
+    specs = tuple(spec_of(param) for param in params)
+    page_shape = attention.page_shape(config.num_kv_heads, config.head_dim, latent=False)
+    return Model(config, dtype, specs, page_shape, definition, structure)
 
 
 def _product(shape: tuple[int, ...]) -> int:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 from typing_extensions import override
 
 from radixloom_runtime.models.params import ParamSpec, spec_of
@@ -28,8 +28,6 @@ class StepInput(NamedTuple):
 
     cos: Float[Array, "T 1 P"]
     sin: Float[Array, "T 1 P"]
-    slots: Int[Array, " T"]
-    """Where a token's key and value go: page * page_tokens + place, in a layer's own stretch."""
     batch: Ragged
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from radixloom_runtime.errors import ConfigurationError
 from radixloom_runtime.models.config import ModelConfig, read_config
 from radixloom_runtime.models.registry import Model, Weights, make_model
-from radixloom_runtime.ops import attention_cpu
+from radixloom_runtime.ops.attention_cpu import CPUAttention
 from radixloom_runtime.runner import compile_cache
 from radixloom_runtime.runner.buckets import all_buckets
 from radixloom_runtime.runner.build import BuiltRunner, Phases
@@ -70,7 +70,7 @@ def _define(settings: RuntimeSettings, config: ModelConfig, device: Device) -> M
     return make_model(
         config,
         dtype=jnp.dtype(wanted.value),
-        attention=attention_cpu.attend,
+        attention=CPUAttention(),
         stacked=not on_cpu,
     )
 
@@ -98,7 +98,7 @@ def _limits(settings: RuntimeSettings, model: Model, device: Device) -> Limits:
 
 def _allocate(limits: Limits, model: Model, weights: Weights) -> tuple[JaxRunner, Programs]:
     """Make the state that lives on the device, and what will be compiled for it."""
-    pool = make_pool(model.config, limits.num_pages, limits.page_tokens, model.dtype)
+    pool = make_pool(model, limits.num_pages, limits.page_tokens)
     table_pages = -(-limits.max_model_len // limits.page_tokens)
     rows = initial_state(limits.max_rows, table_pages, model.config.vocab_size)
     buckets = all_buckets(max_rows=limits.max_rows, step_tokens=limits.step_tokens)

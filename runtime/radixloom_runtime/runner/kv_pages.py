@@ -1,6 +1,6 @@
 """The paged KV cache: one array for all layers.
 
-    pool [layers * (pages + 1), page_tokens, 2K, H]
+    pool [layers * (pages + 1), page_tokens, W, H']     W, H': as the attention kernel holds a token
            └ layer 0: pages 0 ... n-1, scratch ┘└ layer 1: ... ┘
 
 A page id means the same place in every layer's stretch. The last page of a stretch is scratch:
@@ -11,15 +11,15 @@ updated in place on every backend (gated by a test on the compiled step's tempor
 import jax
 import jax.numpy as jnp
 
-from radixloom_runtime.models.config import ModelConfig
+from radixloom_runtime.models.registry import Model
 
 
-def pool_shape(config: ModelConfig, num_pages: int, page_tokens: int) -> tuple[int, int, int, int]:
+def pool_shape(model: Model, num_pages: int, page_tokens: int) -> tuple[int, int, int, int]:
     """Return the shape of the cache, scratch pages included."""
-    stretches = config.num_layers * (num_pages + 1)
-    return stretches, page_tokens, 2 * config.num_kv_heads, config.head_dim
+    stretches = model.config.num_layers * (num_pages + 1)
+    return stretches, page_tokens, *model.page_shape
 
 
-def make_pool(config: ModelConfig, num_pages: int, page_tokens: int, dtype: jnp.dtype) -> jax.Array:
+def make_pool(model: Model, num_pages: int, page_tokens: int) -> jax.Array:
     """Allocate the cache; zeros, since a masked value must still be a finite number."""
-    return jnp.zeros(pool_shape(config, num_pages, page_tokens), dtype)
+    return jnp.zeros(pool_shape(model, num_pages, page_tokens), model.dtype)

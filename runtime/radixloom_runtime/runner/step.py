@@ -44,6 +44,7 @@ def run_step(
     network = model.bind(weights)
     step = layout.unpack(vector)
     rows = apply_changes(rows, step.changes)
+    placed = _place_tokens(step, rows, num_pages, layout.page_tokens)
     batch = Ragged(
         num_decodes=step.header.num_decodes,
         num_chunks=step.header.num_chunks,
@@ -51,27 +52,33 @@ def run_step(
         lengths=step.lengths,
         offsets=step.offsets,
         page_tables=rows.page_table[step.rows],
+        slots=placed.slots,
     )
-    token_ids, positions, slots = _place_tokens(step, rows, batch, num_pages, layout.page_tokens)
-    hidden, pool = network.hidden(token_ids, positions, slots, batch, pool)
+    hidden, pool = network.hidden(placed.token_ids, placed.positions, batch, pool)
     rows, sampled, logprobs = _sample(network, hidden, step, rows)
     of_prompt = _prompt_logprobs(network, hidden, step, model) if layout.bucket.mixed else None
     return pool, rows, StepOutput(sampled, logprobs, of_prompt)
 
 
-def _place_tokens(
-    step: StepArrays, rows: RowState, batch: Ragged, num_pages: int, page_tokens: int
-) -> tuple[Int[Array, " T"], Int[Array, " T"], Int[Array, " T"]]:
-    """Return ids, positions and KV slots; padding goes to the scratch page, the pool's last."""
+class _Placed(NamedTuple):
+    """Tokens of a step: which, where in their request, and where in the KV pages."""
+
+    token_ids: Int[Array, " T"]
+    positions: Int[Array, " T"]
+    slots: Int[Array, " T"]
+
+
+def _place_tokens(step: StepArrays, rows: RowState, num_pages: int, page_tokens: int) -> _Placed:
+    """Find every token's place; padding goes to the scratch page, the pool's last."""
     index = jnp.arange(step.token_ids.shape[0])
     chunk = jnp.sum(step.offsets <= index[:, None], axis=1) - 1
     live = index < step.header.num_tokens
     positions = jnp.where(live, step.starts[chunk] + index - step.offsets[chunk], 0)
-    pages = batch.page_tables[chunk, positions // page_tokens]
+    pages = rows.page_table[step.rows[chunk], positions // page_tokens]
     slots = jnp.where(live, pages, num_pages) * page_tokens + positions % page_tokens
     fed_back = rows.last_token[step.rows[chunk]]
     token_ids = jnp.where(step.token_ids == FROM_DEVICE, fed_back, step.token_ids)
-    return token_ids, positions, slots
+    return _Placed(token_ids, positions, slots)
 
 
 def _sample(

@@ -8,7 +8,7 @@ from support.tiny_models import GOLDENS, TIED, UNTIED
 from radixloom_runtime.errors import ModelError
 from radixloom_runtime.models.config import parse_config, read_config
 from radixloom_runtime.models.registry import make_model
-from radixloom_runtime.ops import attention_cpu
+from radixloom_runtime.ops.attention_cpu import CPUAttention
 
 
 def raw(name: str = TIED, file: str = "config.json") -> dict:
@@ -46,7 +46,7 @@ def test_a_config_that_cannot_be_served_is_refused(change, message):
 def test_an_unknown_architecture_is_refused_with_a_list_of_the_known():
     config = parse_config(raw() | {"architectures": ["MambaForCausalLM"]})
     with pytest.raises(ModelError, match="'MambaForCausalLM' is not supported; supported: Llama"):
-        make_model(config, dtype="float32", attention=attention_cpu.attend, stacked=False)
+        make_model(config, dtype="float32", attention=CPUAttention(), stacked=False)
 
 
 def test_a_folder_without_a_config_says_what_it_should_hold(tmp_path):

@@ -52,10 +52,10 @@ def test_attention_bias_adds_rows_for_the_biases():
     from dataclasses import replace
 
     from radixloom_runtime.models.registry import make_model
-    from radixloom_runtime.ops import attention_cpu
+    from radixloom_runtime.ops.attention_cpu import CPUAttention
 
     config = replace(tiny_model(TIED).config, attention_bias=True)
-    model = make_model(config, dtype="float32", attention=attention_cpu.attend, stacked=False)
+    model = make_model(config, dtype="float32", attention=CPUAttention(), stacked=False)
     biases = [spec for spec in model.specs if spec.checkpoint[0].endswith(".bias")]
     assert [spec.shape for spec in biases] == [(72,), (120,)] * 2
     fused = next(spec for spec in biases if len(spec.checkpoint) == 3)
