@@ -140,7 +140,8 @@ def _other_services(cluster: Kubernetes) -> bool:
     """Say whether deleting the CRD would delete what is not ours."""
     if not cluster.get("crd", release.CRD):
         return False
-    return bool(cluster.get("llmservices", "--all-namespaces")["items"])
+    found = cluster.get("llmservices", "--all-namespaces")
+    return bool(found and found["items"])
 
 
 def main() -> int:

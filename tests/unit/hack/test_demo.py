@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from hack.cluster.errors import ClusterError
+from hack.demo import __main__ as demo
 from hack.demo import release, steps, volumes, watch
 from hack.images import recipe
 
@@ -152,3 +153,16 @@ def test_each_step_is_numbered_and_timed(capsys):
     assert said[1].strip() == "inside"
     assert said[2].strip() == "done in 0s"
     assert said[3] == "[2/2] second"
+
+
+@pytest.mark.parametrize(
+    ("found", "others"), [(None, False), ({"items": []}, False), ({"items": [{}]}, True)]
+)
+def test_a_cluster_without_other_services_may_be_taken_away(found, others):
+    """Kubectl prints nothing at all for an empty list, or a list without items."""
+
+    class Cluster:
+        def get(self, *argv):
+            return {"kind": "CustomResourceDefinition"} if argv[0] == "crd" else found
+
+    assert demo._other_services(Cluster()) is others
