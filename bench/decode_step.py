@@ -13,8 +13,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from radixloom_runtime.models.config import read_config
-from radixloom_runtime.models.registry import make_model
+from radixloom_runtime.models.registry import make_model, read_config
 from radixloom_runtime.ops.attention_cpu import CPUAttention
 from radixloom_runtime.runner.buckets import Bucket
 from radixloom_runtime.runner.kv_pages import make_pool

@@ -1,14 +1,13 @@
 """Runners of the tiny golden checkpoints, with few and small buckets so that they compile soon."""
 
 from functools import cache
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from support.goldens import folder
 
-from radixloom_runtime.models.config import read_config
-from radixloom_runtime.models.registry import Model, make_model
+from radixloom_runtime.models.registry import Model, make_model, read_config
 from radixloom_runtime.ops.attention_cpu import CPUAttention
 from radixloom_runtime.runner.buckets import Bucket
 from radixloom_runtime.runner.kv_pages import make_pool
@@ -19,8 +18,21 @@ from radixloom_runtime.runner.step_input import StepLayout
 from radixloom_runtime.runner.weights import load_weights
 from radixloom_runtime.wire.plan import Limits
 
-GOLDENS = Path(__file__).parents[1] / "goldens"
 TIED, UNTIED = "llama-tied", "llama-rope3-gqa-untied"
+DENSE = (
+    "gemma2",
+    "gemma3-text",
+    "glm4",
+    "mistral-swa",
+    "olmo2",
+    "phi3",
+    "qwen2-bias",
+    "qwen3",
+    "smollm3",
+)
+"""One checkpoint of each dense family beside Llama."""
+SPARSE = ("mixtral", "qwen2-moe", "qwen3-moe-sparse")
+"""Mixtures of experts."""
 
 _MAX_ROWS = 4
 _STEP_TOKENS = 80
@@ -31,7 +43,7 @@ def tiny_model(name: str, *, stacked: bool = False) -> Model:
     """The network alone."""
     jax.config.update("jax_default_matmul_precision", "highest")
     return make_model(
-        read_config(GOLDENS / name),
+        read_config(folder(name)),
         dtype=jnp.dtype("float32"),
         attention=CPUAttention(),
         stacked=stacked,
@@ -44,7 +56,7 @@ def tiny_runner(
 ) -> JaxRunner:
     """One runner a process and shape; a step is compiled when first used."""
     model = tiny_model(name, stacked=stacked)
-    weights = load_weights(GOLDENS / name, model, lambda _: None)
+    weights = load_weights(folder(name), model, lambda _: None)
     pool = make_pool(model, num_pages, page_tokens)
     rows = initial_state(_MAX_ROWS, -(-512 // page_tokens), model.config.vocab_size)
     layouts = tuple(StepLayout(bucket, page_tokens, _MAX_ROWS) for bucket in _BUCKETS)

@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 from typing_extensions import override
 
-from radixloom_runtime.models.config import ModelConfig
+from radixloom_runtime.models.config import Activation, ModelConfig
 from radixloom_runtime.models.params import (
     ParamSpec,
     as_is,
@@ -28,14 +28,15 @@ from radixloom_runtime.ops.norm import rms_norm
 class RMSNorm(nnx.Module):
     """Root-mean-square norm with a learned scale."""
 
-    def __init__(self, checkpoint: str, dim: int, eps: float, dtype: jnp.dtype) -> None:
-        self.eps = eps
+    def __init__(self, checkpoint: str, dim: int, config: ModelConfig, dtype: jnp.dtype) -> None:
+        self.eps = config.norm_eps
+        self.around_one = config.norm_around_one
         self.scale = weight(ParamSpec((dim,), ("embed",), (checkpoint,), ((dim,),), as_is), dtype)
 
     @override
-    def __call__(self, x: Float[Array, "T D"]) -> Float[Array, "T D"]:
-        """Normalise each token."""
-        return rms_norm(x, self.scale[...], self.eps)
+    def __call__(self, x: Float[Array, "*T D"]) -> Float[Array, "*T D"]:
+        """Normalise along the last axis."""
+        return rms_norm(x, self.scale[...], self.eps, around_one=self.around_one)
 
 
 class Linear(nnx.Module):
@@ -96,12 +97,17 @@ class Embedding(nnx.Module):
 
 
 class GatedMLP(nnx.Module):
-    """down(silu(gate(x)) * up(x))."""
+    """down(activation(gate(x)) * up(x))."""
 
-    def __init__(self, prefix: str, config: ModelConfig, dtype: jnp.dtype) -> None:
-        dim, width, bias = config.embed_dim, config.mlp_dim, config.mlp_bias
-        names = (f"{prefix}.gate_proj", f"{prefix}.up_proj")
-        self.gate_up = Linear(names, dim, (width, width), ("embed", "mlp"), bias=bias, dtype=dtype)
+    def __init__(
+        self, prefix: str, config: ModelConfig, dtype: jnp.dtype, *, width: int | None = None
+    ) -> None:
+        dim, width, bias = config.embed_dim, width or config.mlp_dim, config.mlp_bias
+        names, widths = (f"{prefix}.gate_proj", f"{prefix}.up_proj"), (width, width)
+        if config.fused_gate_up:
+            names, widths = (f"{prefix}.gate_up_proj",), (2 * width,)
+        self.activation = config.activation
+        self.gate_up = Linear(names, dim, widths, ("embed", "mlp"), bias=bias, dtype=dtype)
         self.down = Linear(
             (f"{prefix}.down_proj",), width, (dim,), ("mlp", "embed"), bias=bias, dtype=dtype
         )
@@ -110,4 +116,13 @@ class GatedMLP(nnx.Module):
     def __call__(self, x: Float[Array, "T D"]) -> Float[Array, "T D"]:
         """Transform each token."""
         gate, up = jnp.split(self.gate_up(x), 2, axis=-1)
-        return self.down(jax.nn.silu(gate) * up)
+        return self.down(activate(gate, self.activation) * up)
+
+
+def activate(x: Float[Array, "*T F"], activation: Activation) -> Float[Array, "*T F"]:
+    """Apply the non-linear function of an MLP."""
+    match activation:
+        case Activation.SILU:
+            return jax.nn.silu(x)
+        case Activation.GELU_TANH:
+            return jax.nn.gelu(x, approximate=True)

@@ -1,39 +1,48 @@
 """What a checkpoint's config.json says, in one frozen type.
 
 Two schemas are in the wild and mean the same: transformers v4 (`rope_theta`, `rope_scaling`,
-`torch_dtype`) and v5 (`rope_parameters`, `dtype`).
+`torch_dtype`) and v5 (`rope_parameters`, `dtype`). `common` reads what all families write alike;
+a family's file adds what is its own.
 """
 
 import json
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
 from radixloom_runtime.errors import ModelError
+from radixloom_runtime.models.config_moe import Moe
+from radixloom_runtime.models.config_rope import Raw, Rope, parse_rope, rotary_dim
 
 _T = TypeVar("_T")
 
-_DEFAULT_ROPE_THETA = 10_000.0
+
+class Activation(Enum):
+    """Between the two halves of an MLP; by its names in config.json."""
+
+    SILU = ("silu", "swish")
+    GELU_TANH = ("gelu_pytorch_tanh",)
+
+
+class QKNorm(Enum):
+    """Norm of queries and keys before they turn."""
+
+    NONE = "none"
+    HEAD = "head"
+    """Each head by itself."""
+    WHOLE = "whole"
+    """All heads of a token together."""
 
 
 @dataclass(frozen=True, slots=True)
-class Llama3Scaling:
-    """Llama 3.1's stretching of the slow rotary frequencies."""
+class LayerNorms:
+    """Checkpoint names of a layer's norms: what goes into a block, and what comes out of it."""
 
-    factor: float
-    low_freq_factor: float
-    high_freq_factor: float
-    original_max_positions: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rope:
-    """Rotary position embedding."""
-
-    theta: float
-    linear_factor: float = 1.0
-    """Positions are divided by it (rope_type "linear")."""
-    llama3: Llama3Scaling | None = None
+    attention_in: str | None = "input_layernorm"
+    attention_out: str | None = None
+    mlp_in: str | None = "post_attention_layernorm"
+    mlp_out: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +59,40 @@ class ModelConfig:
     head_dim: int
     max_positions: int
     norm_eps: float
-    rope: Rope
     tie_embeddings: bool
-    attention_bias: bool
-    mlp_bias: bool
+
+    # --- rotary positions
+    ropes: tuple[Rope, ...]
+    rope_of_layer: tuple[int, ...]
+    """Index into `ropes` for each layer."""
+    rotary_dim: int
+    rope_interleaved: bool = False
+    """A pair is two neighbours, not one number of each half."""
+
+    # --- attention
+    windows: tuple[int | None, ...] = ()
+    """Of each layer; empty: no layer has one."""
+    attention_scale: float | None = None
+    """None: 1/sqrt(head_dim)."""
+    attention_soft_cap: float | None = None
+    qk_norm: QKNorm = QKNorm.NONE
+    qkv_bias: bool = False
+    out_bias: bool = False
+    fused_qkv: bool = False
+    """The checkpoint holds queries, keys and values as one tensor."""
+
+    # --- the rest of a layer, and what is around the layers
+    norms: LayerNorms = LayerNorms()
+    norm_around_one: bool = False
+    """Norms multiply by 1 + their weight."""
+    activation: Activation = Activation.SILU
+    mlp_bias: bool = False
+    fused_gate_up: bool = False
+    moe: Moe | None = None
+    sparse_layers: tuple[bool, ...] = ()
+    """Which layers have experts in the place of an MLP; empty: none."""
+    embed_scale: float | None = None
+    logit_soft_cap: float | None = None
 
     @property
     def kv_width(self) -> int:
@@ -61,8 +100,8 @@ class ModelConfig:
         return 2 * self.num_kv_heads * self.head_dim
 
 
-def read_config(folder: Path) -> ModelConfig:
-    """Read `folder/config.json`. Raises: `ModelError`."""
+def read_raw(folder: Path) -> Raw:
+    """Read `folder/config.json` as it is. Raises: `ModelError`."""
     path = folder / "config.json"
     try:
         raw: object = json.loads(path.read_text("utf-8"))
@@ -75,78 +114,64 @@ def read_config(folder: Path) -> ModelConfig:
         raise ModelError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(raw, dict):
         raise ModelError(f"{path} should hold a JSON object, found a {type(raw).__name__}")
-    return parse_config({str(key): value for key, value in raw.items()})
+    return {str(key): value for key, value in raw.items()}
 
 
-def parse_config(raw: dict[str, Any]) -> ModelConfig:
-    """Give a config.json its type. Raises: `ModelError`."""
-    architectures: list[str] = raw.get("architectures") or ["(none)"]
-    num_heads = _required(raw, "num_attention_heads", int)
-    embed_dim = _required(raw, "hidden_size", int)
-    config = ModelConfig(
-        architecture=architectures[0],
-        vocab_size=_required(raw, "vocab_size", int),
-        embed_dim=embed_dim,
-        mlp_dim=_required(raw, "intermediate_size", int),
-        num_layers=_required(raw, "num_hidden_layers", int),
-        num_heads=num_heads,
-        num_kv_heads=raw.get("num_key_value_heads") or num_heads,
-        head_dim=raw.get("head_dim") or embed_dim // num_heads,
-        max_positions=_required(raw, "max_position_embeddings", int),
-        norm_eps=float(raw.get("rms_norm_eps", 1e-6)),
-        rope=_rope(raw),
-        tie_embeddings=bool(raw.get("tie_word_embeddings", False)),
-        attention_bias=bool(raw.get("attention_bias", False)),
-        mlp_bias=bool(raw.get("mlp_bias", False)),
-    )
-    _check(config, raw)
+def common(raw: Raw, **own: Any) -> ModelConfig:
+    """Read what all families write alike; `own` are fields that a family knows better.
+
+    Raises: `ModelError`.
+    """
+    num_heads = required(raw, "num_attention_heads", int)
+    embed_dim = required(raw, "hidden_size", int)
+    num_layers = required(raw, "num_hidden_layers", int)
+    head_dim: int = raw.get("head_dim") or embed_dim // num_heads
+    fields: dict[str, Any] = {
+        "architecture": raw["architectures"][0],
+        "vocab_size": required(raw, "vocab_size", int),
+        "embed_dim": embed_dim,
+        "mlp_dim": required(raw, "intermediate_size", int),
+        "num_layers": num_layers,
+        "num_heads": num_heads,
+        "num_kv_heads": raw.get("num_key_value_heads") or num_heads,
+        "head_dim": head_dim,
+        "max_positions": required(raw, "max_position_embeddings", int),
+        "norm_eps": float(raw.get("rms_norm_eps", 1e-6)),
+        "tie_embeddings": bool(raw.get("tie_word_embeddings", False)),
+        "rope_of_layer": (0,) * num_layers,
+        "rotary_dim": rotary_dim(raw, head_dim),
+        "activation": activation(raw),
+    }
+    if "ropes" not in own:
+        fields["ropes"] = (parse_rope(raw),)
+    config = ModelConfig(**(fields | own))
+    _check(config)
     return config
 
 
-def _required(raw: dict[str, Any], key: str, kind: type[_T]) -> _T:
+def required(raw: Raw, key: str, kind: type[_T]) -> _T:
+    """Return what config.json must say. Raises: `ModelError`."""
     value = raw.get(key)
     if not isinstance(value, kind):
         raise ModelError(f"config.json wants {key} as {kind.__name__}, found {value!r}")
     return value
 
 
-def _rope(raw: dict[str, Any]) -> Rope:
-    described: dict[str, Any] = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
-    theta = float(described.get("rope_theta") or raw.get("rope_theta") or _DEFAULT_ROPE_THETA)
-    kind = described.get("rope_type") or described.get("type") or "default"
-    if kind == "default":
-        return Rope(theta)
-    if kind == "linear":
-        return Rope(theta, linear_factor=_number(described, "factor"))
-    if kind == "llama3":
-        return Rope(theta, llama3=_llama3(described))
-    raise ModelError(f"rope type {kind!r} is not supported; supported: default, linear, llama3")
+def activation(raw: Raw, key: str = "hidden_act") -> Activation:
+    """Read the MLP's activation. Raises: `ModelError`."""
+    name = raw.get(key, "silu")
+    for known in Activation:
+        if name in known.value:
+            return known
+    supported = ", ".join(name for known in Activation for name in known.value)
+    raise ModelError(f"activation {name!r} is not supported; supported: {supported}")
 
 
-def _llama3(described: dict[str, Any]) -> Llama3Scaling:
-    return Llama3Scaling(
-        factor=_number(described, "factor"),
-        low_freq_factor=_number(described, "low_freq_factor"),
-        high_freq_factor=_number(described, "high_freq_factor"),
-        original_max_positions=int(_number(described, "original_max_position_embeddings")),
-    )
-
-
-def _number(described: dict[str, Any], key: str) -> float:
-    value = described.get(key)
-    if not isinstance(value, int | float):
-        raise ModelError(f"config.json's rope wants {key} as a number, found {value!r}")
-    return float(value)
-
-
-def _check(config: ModelConfig, raw: dict[str, Any]) -> None:
+def _check(config: ModelConfig) -> None:
     if config.num_heads % config.num_kv_heads:
         raise ModelError(
             f"{config.num_heads} attention heads are not a multiple of"
             f" {config.num_kv_heads} key-value heads"
         )
-    if config.head_dim % 2:
-        raise ModelError(f"rotary embedding wants an even head_dim, found {config.head_dim}")
-    activation = raw.get("hidden_act", "silu")
-    if activation != "silu":
-        raise ModelError(f"activation {activation!r} is not supported; supported: silu")
+    if config.rotary_dim % 2:
+        raise ModelError(f"rotary embedding wants an even head_dim, found {config.rotary_dim}")

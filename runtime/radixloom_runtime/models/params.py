@@ -39,13 +39,13 @@ class ParamSpec:
         names = tuple(name.format(layer=layer) for name in self.checkpoint)
         return replace(self, checkpoint=names)
 
-    def stacked(self, num_layers: int) -> "ParamSpec":
-        """Return the row of all layers' weights in one array."""
+    def stacked(self, layers: range) -> "ParamSpec":
+        """Return the row of these layers' weights in one array."""
         return replace(
             self,
-            shape=(num_layers, *self.shape),
+            shape=(len(layers), *self.shape),
             axes=("layers", *self.axes),
-            layers=tuple(range(num_layers)),
+            layers=tuple(layers),
         )
 
     def parts(self) -> list["ParamSpec"]:

@@ -5,6 +5,7 @@ A new family is one file here and one line below.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import jax
@@ -13,8 +14,22 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from radixloom_runtime.errors import ModelError
-from radixloom_runtime.models.config import ModelConfig
-from radixloom_runtime.models.llama import Llama
+from radixloom_runtime.models import (
+    gemma,
+    glm4,
+    llama,
+    mistral,
+    mixtral,
+    olmo2,
+    phi3,
+    qwen2,
+    qwen3,
+    qwen_moe,
+    smollm3,
+)
+from radixloom_runtime.models.config import ModelConfig, read_raw
+from radixloom_runtime.models.config_rope import Raw
+from radixloom_runtime.models.decoder import Decoder
 from radixloom_runtime.models.params import ParamSpec, spec_of
 from radixloom_runtime.ops.attention import Attention, Ragged
 
@@ -37,8 +52,20 @@ class CausalLM(Protocol):
         ...
 
 
-_ARCHITECTURES: dict[str, Callable[..., nnx.Module]] = {
-    "LlamaForCausalLM": Llama,
+_ARCHITECTURES: dict[str, Callable[[Raw], ModelConfig]] = {
+    "Gemma2ForCausalLM": gemma.configure_gemma2,
+    "Gemma3ForCausalLM": gemma.configure_gemma3,
+    "Glm4ForCausalLM": glm4.configure,
+    "LlamaForCausalLM": llama.configure,
+    "MistralForCausalLM": mistral.configure,
+    "MixtralForCausalLM": mixtral.configure,
+    "Olmo2ForCausalLM": olmo2.configure,
+    "Phi3ForCausalLM": phi3.configure,
+    "Qwen2ForCausalLM": qwen2.configure,
+    "Qwen2MoeForCausalLM": qwen_moe.configure_qwen2,
+    "Qwen3ForCausalLM": qwen3.configure,
+    "Qwen3MoeForCausalLM": qwen_moe.configure_qwen3,
+    "SmolLM3ForCausalLM": smollm3.configure,
 }
 
 Weights = tuple[jax.Array, ...]
@@ -67,17 +94,28 @@ class Model:
         return sum(itemsize * _product(spec.shape) for spec in self.specs)
 
 
+def read_config(folder: Path) -> ModelConfig:
+    """Read `folder/config.json`. Raises: `ModelError`."""
+    return parse_config(read_raw(folder))
+
+
+def parse_config(raw: Raw) -> ModelConfig:
+    """Give a config.json its type, by its family. Raises: `ModelError`."""
+    architecture = (raw.get("architectures") or ["(none)"])[0]
+    configure = _ARCHITECTURES.get(architecture)
+    if configure is None:
+        raise ModelError(
+            f"architecture {architecture!r} is not supported; supported:"
+            f" {', '.join(sorted(_ARCHITECTURES))}"
+        )
+    return configure(raw)
+
+
 def make_model(
     config: ModelConfig, *, dtype: jnp.dtype, attention: Attention, stacked: bool
 ) -> Model:
-    """Define the network of `config`; allocates nothing. Raises: `ModelError`."""
-    make = _ARCHITECTURES.get(config.architecture)
-    if make is None:
-        supported = ", ".join(sorted(_ARCHITECTURES))
-        raise ModelError(
-            f"architecture {config.architecture!r} is not supported; supported: {supported}"
-        )
-    definition, state = nnx.split(make(config, dtype, attention, stacked=stacked))
+    """Define the network of `config`; allocates nothing."""
+    definition, state = nnx.split(Decoder(config, dtype, attention, stacked=stacked))
     structure = jax.tree.structure(state)
     params = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, nnx.Param))
     specs = tuple(spec_of(param) for param in params)

@@ -11,6 +11,8 @@ Either way the KV pool is carried from layer to layer and updated in place.
 """
 
 from collections.abc import Callable
+from functools import partial
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import jax
@@ -26,8 +28,9 @@ from radixloom_runtime.ops.attention import Ragged
 class StepInput(NamedTuple):
     """What the layers of one step need beside the tokens themselves."""
 
-    cos: Float[Array, "T 1 P"]
-    sin: Float[Array, "T 1 P"]
+    cos: Float[Array, "O T 1 P"]
+    sin: Float[Array, "O T 1 P"]
+    """One for each kind of rope that the model has."""
     batch: Ragged
 
 
@@ -49,59 +52,88 @@ class OneOf:
         return cls(*children)
 
 
+def with_weight(weight: Array | OneOf, use: Callable[[Array], Array]) -> Array:
+    """Compute with a weight, or with the chosen one of several."""
+    if not isinstance(weight, OneOf):
+        return use(weight)
+
+    def branch(choice: Array) -> Callable[[], Array]:
+        return lambda: use(choice)
+
+    return jax.lax.switch(weight.index, [branch(choice) for choice in weight.choices])
+
+
 def project(x: Float[Array, "T I"], kernel: Array | OneOf) -> Float[Array, "T O"]:
     """Multiply by a matrix, or by the chosen one of several."""
-    if not isinstance(kernel, OneOf):
-        return x @ kernel
-
-    def branch(choice: Array) -> Callable[[Array], Array]:
-        return lambda x: x @ choice
-
-    return jax.lax.switch(kernel.index, [branch(choice) for choice in kernel.choices], x)
+    return with_weight(kernel, lambda matrix: x @ matrix)
 
 
 class Stack(nnx.Module):
-    """`num_layers` of the same layer.
+    """All layers, in runs of the same kind.
 
-    A layer is called as `layer(x, pool, step, page_offset)` and returns x and pool.
+    A layer is called as `layer(x, pool, step, index)` and returns x and pool.
     """
 
     def __init__(
-        self, make_layer: Callable[[], nnx.Module], num_layers: int, *, stacked: bool
+        self,
+        make_layer: Callable[[bool], nnx.Module],
+        kinds: tuple[bool, ...],
+        *,
+        stacked: bool,
     ) -> None:
-        self.num_layers = num_layers
+        """Make a layer of each of `kinds`; layers of one kind have the same weights' shapes."""
+        runs: list[Run] = []
+        first = 0
+        for kind, group in groupby(kinds):
+            layers = range(first, first + len(list(group)))
+            runs.append(Run(partial(make_layer, kind), layers, stacked=stacked))
+            first = layers.stop
+        self.runs = nnx.List(runs)
+
+    @override
+    def __call__(
+        self, x: Float[Array, "T D"], pool: Float[Array, "G S W H"], step: StepInput
+    ) -> tuple[Float[Array, "T D"], Float[Array, "G S W H"]]:
+        """Run all layers; each has its own stretch of the pool."""
+        for run in self.runs:
+            x, pool = run(x, pool, step)
+        return x, pool
+
+
+class Run(nnx.Module):
+    """Consecutive layers of one kind."""
+
+    def __init__(
+        self, make_layer: Callable[[], nnx.Module], indices: range, *, stacked: bool
+    ) -> None:
+        self.indices = indices
         self.stacked = stacked
         if stacked:
             self.layers: Any = make_layer()
-            _respecify(self.layers, lambda spec: spec.stacked(num_layers))
+            _respecify(self.layers, lambda spec: spec.stacked(indices))
         else:
-            self.layers = nnx.List([make_layer() for _ in range(num_layers)])
-            for index, layer in enumerate(self.layers):
+            self.layers = nnx.List([make_layer() for _ in indices])
+            for index, layer in zip(indices, self.layers, strict=True):
                 _respecify(layer, lambda spec, index=index: spec.at_layer(index))
 
     @override
     def __call__(
-        self, x: Float[Array, "T D"], pool: Float[Array, "G S 2K H"], step: StepInput
-    ) -> tuple[Float[Array, "T D"], Float[Array, "G S 2K H"]]:
-        """Run all layers; each has its own stretch of the pool."""
-        offsets = jnp.arange(self.num_layers) * (pool.shape[0] // self.num_layers)
+        self, x: Float[Array, "T D"], pool: Float[Array, "G S W H"], step: StepInput
+    ) -> tuple[Float[Array, "T D"], Float[Array, "G S W H"]]:
+        """Run these layers."""
         run = self._run_stacked if self.stacked else self._run_branched
-        return run(x, pool, step, offsets)
+        return run(x, pool, step)
 
-    def _run_stacked(
-        self, x: Array, pool: Array, step: StepInput, offsets: Array
-    ) -> tuple[Array, Array]:
+    def _run_stacked(self, x: Array, pool: Array, step: StepInput) -> tuple[Array, Array]:
         definition, state = nnx.split(self.layers)
 
         def body(carry: tuple[Array, Array], layer: tuple[Any, Array]) -> Any:
-            state, offset = layer
-            return nnx.merge(definition, state)(*carry, step, offset), None
+            state, index = layer
+            return nnx.merge(definition, state)(*carry, step, index), None
 
-        return jax.lax.scan(body, (x, pool), (state, offsets))[0]
+        return jax.lax.scan(body, (x, pool), (state, jnp.asarray(self.indices)))[0]
 
-    def _run_branched(
-        self, x: Array, pool: Array, step: StepInput, offsets: Array
-    ) -> tuple[Array, Array]:
+    def _run_branched(self, x: Array, pool: Array, step: StepInput) -> tuple[Array, Array]:
         split = [nnx.split(layer) for layer in self.layers]
         definition, first = split[0]
         structure = jax.tree.structure(first)
@@ -111,9 +143,9 @@ class Stack(nnx.Module):
         def body(index: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
             chosen = [column.at(index) for column in per_weight]
             layer: Any = nnx.merge(definition, jax.tree.unflatten(structure, chosen))
-            return layer(*carry, step, offsets[index])
+            return layer(*carry, step, self.indices.start + index)
 
-        return jax.lax.fori_loop(0, self.num_layers, body, (x, pool))
+        return jax.lax.fori_loop(0, len(self.indices), body, (x, pool))
 
 
 class _Column:

@@ -1,6 +1,7 @@
 """Rotary position embedding: each pair of numbers of a head turns by an angle ∝ position.
 
 head    [ a0 a1 a2 a3 | b0 b1 b2 b3 ]     pair i is (a_i, b_i), as Hugging Face stores it
+        [ a0 b0 a1 b1 a2 b2 a3 b3 ]       the same, interleaved, as some families do
 angle   position * frequency_i
 """
 
@@ -45,9 +46,22 @@ def angles(
 
 
 def rotate(
-    heads: Float[Array, "T N H"], cos: Float[Array, "T 1 P"], sin: Float[Array, "T 1 P"]
+    heads: Float[Array, "T N H"],
+    cos: Float[Array, "T 1 P"],
+    sin: Float[Array, "T 1 P"],
+    *,
+    interleaved: bool = False,
 ) -> Float[Array, "T N H"]:
-    """Turn every head of every token; computed in float32."""
-    first, second = jnp.split(heads.astype(jnp.float32), 2, axis=-1)
-    turned = (first * cos - second * sin, second * cos + first * sin)
-    return jnp.concatenate(turned, axis=-1).astype(heads.dtype)
+    """Turn the first 2P numbers of every head of every token; computed in float32."""
+    turning, rest = jnp.split(heads, [2 * cos.shape[-1]], axis=-1)
+    wide = turning.astype(jnp.float32)
+    if interleaved:
+        first, second = wide[..., 0::2], wide[..., 1::2]
+    else:
+        first, second = jnp.split(wide, 2, axis=-1)
+    pair = (first * cos - second * sin, second * cos + first * sin)
+    if interleaved:
+        turned = jnp.stack(pair, axis=-1).reshape(wide.shape)
+    else:
+        turned = jnp.concatenate(pair, axis=-1)
+    return jnp.concatenate([turned.astype(heads.dtype), rest], axis=-1)

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from radixloom_runtime.errors import ConfigurationError
-from radixloom_runtime.models.config import ModelConfig, read_config
-from radixloom_runtime.models.registry import Model, Weights, make_model
+from radixloom_runtime.models.config import ModelConfig
+from radixloom_runtime.models.registry import Model, Weights, make_model, read_config
 from radixloom_runtime.ops.attention_cpu import CPUAttention
 from radixloom_runtime.runner import compile_cache
 from radixloom_runtime.runner.buckets import all_buckets

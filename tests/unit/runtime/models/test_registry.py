@@ -3,7 +3,8 @@
 import jax
 import numpy as np
 import pytest
-from support.tiny_models import GOLDENS, TIED, UNTIED, tiny_model
+from support.goldens import folder
+from support.tiny_models import TIED, UNTIED, tiny_model
 
 from radixloom_runtime.runner.weights import Checkpoint, load_weights
 
@@ -12,17 +13,17 @@ from radixloom_runtime.runner.weights import Checkpoint, load_weights
 def test_every_tensor_of_the_checkpoint_is_named_by_exactly_one_row(name):
     named = [part_name for spec in tiny_model(name).specs for part_name in spec.checkpoint]
     assert len(named) == len(set(named))
-    stored = Checkpoint(GOLDENS / name)
+    stored = Checkpoint(folder(name))
     assert set(named) == set(stored.names)
     stored.close()
 
 
 def test_rows_are_in_the_order_of_the_leaves():
     model = tiny_model(UNTIED)
-    weights = load_weights(GOLDENS / UNTIED, model, lambda _: None)
+    weights = load_weights(folder(UNTIED), model, lambda _: None)
     assert [spec.shape for spec in model.specs] == [weight.shape for weight in weights]
     network = model.bind(weights)
-    stored = Checkpoint(GOLDENS / UNTIED)
+    stored = Checkpoint(folder(UNTIED))
     table = stored.tensor("lm_head.weight", (512, 64)).astype(np.float32)
     hidden = np.eye(64, dtype=np.float32)[:3]
     normed = network.norm(jax.numpy.asarray(hidden))
@@ -36,10 +37,10 @@ def test_stacked_weights_are_those_of_the_layers():
     one_by_one = {
         spec.checkpoint: weight
         for spec, weight in zip(
-            apart.specs, load_weights(GOLDENS / TIED, apart, lambda _: None), strict=True
+            apart.specs, load_weights(folder(TIED), apart, lambda _: None), strict=True
         )
     }
-    stacked = load_weights(GOLDENS / TIED, together, lambda _: None)
+    stacked = load_weights(folder(TIED), together, lambda _: None)
     compared = 0
     for spec, weight in zip(together.specs, stacked, strict=True):
         for layer, part in enumerate(spec.parts() if spec.layers else []):
@@ -54,7 +55,7 @@ def test_attention_bias_adds_rows_for_the_biases():
     from radixloom_runtime.models.registry import make_model
     from radixloom_runtime.ops.attention_cpu import CPUAttention
 
-    config = replace(tiny_model(TIED).config, attention_bias=True)
+    config = replace(tiny_model(TIED).config, qkv_bias=True, out_bias=True)
     model = make_model(config, dtype="float32", attention=CPUAttention(), stacked=False)
     biases = [spec for spec in model.specs if spec.checkpoint[0].endswith(".bias")]
     assert [spec.shape for spec in biases] == [(72,), (120,)] * 2

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from support.goldens import folder, golden
 from support.step_driver import Job, run
-from support.tiny_models import GOLDENS, TIED, log_softmax
+from support.tiny_models import TIED, log_softmax
 
 from radixloom_runtime.errors import CapacityError, ConfigurationError
 from radixloom_runtime.runner.build import Phases, build_runner
@@ -14,14 +15,14 @@ from radixloom_runtime.wire.messages import Starting
 @pytest.mark.parametrize("settings", [{"tensor_parallel": 2}, {"num_hosts": 2}])
 def test_several_devices_are_refused_until_the_engine_can(settings):
     with pytest.raises(ConfigurationError, match="comes with the multi-device engine"):
-        build_runner(RuntimeSettings(model=GOLDENS / TIED, **settings), lambda _: None)
+        build_runner(RuntimeSettings(model=folder(TIED), **settings), lambda _: None)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_built_runner_is_ready_and_says_what_was_decided(compile_cache):
     settings = RuntimeSettings(
-        model=GOLDENS / TIED,
+        model=folder(TIED),
         max_running_requests=1,
         step_tokens=8,
         kv_cache_tokens=100,
@@ -39,7 +40,7 @@ def test_a_built_runner_is_ready_and_says_what_was_decided(compile_cache):
 
 
 def test_a_capacity_error_comes_before_anything_is_compiled():
-    settings = RuntimeSettings(model=GOLDENS / TIED, max_model_len=100_000)
+    settings = RuntimeSettings(model=folder(TIED), max_model_len=100_000)
     with pytest.raises(CapacityError, match="100000 is over the 512 positions"):
         build_runner(settings, lambda _: None)
 
@@ -58,7 +59,7 @@ def test_progress_is_thinned_out_but_its_end_gets_through():
 @pytest.mark.timeout(300)
 def test_bfloat16_on_cpu_is_slow_but_right_and_a_late_compile_is_counted(compile_cache):
     settings = RuntimeSettings(
-        model=GOLDENS / TIED,
+        model=folder(TIED),
         dtype=Dtype.BFLOAT16,
         max_running_requests=1,
         step_tokens=16,
@@ -67,7 +68,7 @@ def test_bfloat16_on_cpu_is_slow_but_right_and_a_late_compile_is_counted(compile
         compile_cache_dir=compile_cache,
     )
     built = build_runner(settings, lambda _: None)
-    data = np.load(GOLDENS / TIED / "golden.npz")
+    data = golden(TIED)
     ids = data["ids_3"]
     job = Job(ids.tolist(), 1, row=0, pages=range(8), prompt_logprobs=0)
     run(built.runner, [job], chunk_tokens=16)

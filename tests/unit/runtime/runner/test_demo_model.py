@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from support.step_driver import Job, run
-from support.tiny_models import GOLDENS
 
+from hack.goldens import TARGET
 from radixloom_runtime.runner.build import BuiltRunner, build_runner
 from radixloom_runtime.settings import RuntimeSettings
 
@@ -37,7 +37,7 @@ def built(compile_cache: Path) -> BuiltRunner:
 
 
 def test_greedy_continuations_and_logprobs_equal_the_goldens(built):
-    prompts = json.loads((GOLDENS / "smollm2-135m-public.json").read_text())["prompts"]
+    prompts = json.loads((TARGET / "smollm2-135m-public.json").read_text())["prompts"]
     for first in range(0, len(prompts), ROWS):
         group = prompts[first : first + ROWS]
         jobs = [

@@ -2,17 +2,14 @@
 
 import numpy as np
 import pytest
+from support.goldens import golden
 from support.step_driver import Job, run
-from support.tiny_models import GOLDENS, TIED, UNTIED, log_softmax, tiny_runner
+from support.tiny_models import TIED, UNTIED, log_softmax, tiny_runner
 
 pytestmark = pytest.mark.timeout(300)  # compiles two steps of each model, on a busy machine
 
 TOLERANCE = 2e-3
 NUM_PROMPTS = 8
-
-
-def golden(name: str) -> dict[str, np.ndarray]:
-    return dict(np.load(GOLDENS / name / "golden.npz"))
 
 
 def job_for(data: dict[str, np.ndarray], prompt: int, row: int, pages: range, **options) -> Job:

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from support.goldens import golden
 from support.step_driver import GREEDY, Job, run
-from support.tiny_models import GOLDENS, TIED, log_softmax, tiny_runner
+from support.tiny_models import TIED, log_softmax, tiny_runner
 
 from radixloom_runtime.errors import EngineError
 from radixloom_runtime.runner.programs import CHANGE_GRANTS
@@ -12,7 +13,7 @@ from radixloom_runtime.wire.plan import Chunk, PageGrant, RowStart, StepPlan
 
 pytestmark = pytest.mark.timeout(300)  # may have to compile
 
-DATA = dict(np.load(GOLDENS / TIED / "golden.npz"))
+DATA = golden(TIED)
 PROMPT = DATA["ids_3"].tolist()
 GREEDY_IDS = DATA["greedy_3"].tolist()
 

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from support.tiny_models import GOLDENS, TIED, tiny_model
+from support.goldens import folder
+from support.tiny_models import TIED, tiny_model
 
 from radixloom_runtime.errors import ModelError
 from radixloom_runtime.runner.weights import load_weights
@@ -13,7 +14,7 @@ from radixloom_runtime.runner.weights import load_weights
 
 @pytest.fixture
 def tensors() -> dict[str, np.ndarray]:
-    return load_file(GOLDENS / TIED / "model.safetensors")
+    return load_file(folder(TIED) / "model.safetensors")
 
 
 def ignore(_: int) -> None:
@@ -32,14 +33,14 @@ def test_a_sharded_checkpoint_loads_like_a_single_file(tmp_path, tensors):
     index_file = tmp_path / "model.safetensors.index.json"
     index_file.write_text(json.dumps({"weight_map": weight_map}))
     model = tiny_model(TIED)
-    single = load_weights(GOLDENS / TIED, model, ignore)
+    single = load_weights(folder(TIED), model, ignore)
     for one, other in zip(single, load_weights(tmp_path, model, ignore), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_progress_ends_at_the_bytes_of_the_model():
     model, reports = tiny_model(TIED), []
-    load_weights(GOLDENS / TIED, model, reports.append)
+    load_weights(folder(TIED), model, reports.append)
     assert reports == sorted(reports)
     assert reports[-1] == model.num_bytes
 
@@ -60,7 +61,7 @@ def test_a_tensor_of_another_shape_is_refused_with_both_shapes(tmp_path, tensors
 
 
 def test_a_cut_off_file_is_a_model_error(tmp_path):
-    whole = (GOLDENS / TIED / "model.safetensors").read_bytes()
+    whole = (folder(TIED) / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ModelError, match="is no readable safetensors file"):
         load_weights(tmp_path, tiny_model(TIED), ignore)

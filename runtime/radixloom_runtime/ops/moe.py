@@ -1,0 +1,76 @@
+"""Tokens to experts and back: routing, and one matrix product per group of rows.
+
+    tokens      a b c            each goes to its k best experts
+    rows        a0 c0 | b1 | a2 b2 c3 ...    sorted by expert: groups, of which many are empty
+    products    each group times its expert's matrix
+
+Cost grows with the rows and the experts that have some, never with all experts times all tokens.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+BLOCK_ROWS = 16
+"""Rows that one product of the CPU's loop takes at once."""
+
+
+class Routing(NamedTuple):
+    """Rows in the order of their experts."""
+
+    token_of_row: Int[Array, " M"]
+    weight_of_row: Float[Array, " M"]
+    group_sizes: Int[Array, " E"]
+
+
+def route(scores: Float[Array, "T E"], experts_per_token: int, *, normalize: bool) -> Routing:
+    """Choose each token's experts by their softmax scores; computed in float32."""
+    shares = jax.nn.softmax(scores.astype(jnp.float32), axis=-1)
+    weights, experts = jax.lax.top_k(shares, experts_per_token)
+    if normalize:
+        weights /= jnp.sum(weights, axis=-1, keepdims=True)
+    order = jnp.argsort(experts.ravel(), stable=True)
+    sizes = jnp.zeros(scores.shape[-1], jnp.int32).at[experts.ravel()].add(1)
+    return Routing(order // experts_per_token, weights.ravel()[order], sizes)
+
+
+def combine(rows: Float[Array, "M D"], routing: Routing, num_tokens: int) -> Float[Array, "T D"]:
+    """Add up what each token's experts gave, weighted; in float32."""
+    weighted = rows.astype(jnp.float32) * routing.weight_of_row[:, None]
+    total = jnp.zeros((num_tokens, rows.shape[-1]), jnp.float32)
+    return total.at[routing.token_of_row].add(weighted).astype(rows.dtype)
+
+
+def grouped_matmul(
+    rows: Float[Array, "M I"], matrices: Float[Array, "E I O"], group_sizes: Int[Array, " E"]
+) -> Float[Array, "M O"]:
+    """Multiply each group of consecutive rows by its own matrix."""
+    return jax.lax.platform_dependent(
+        rows, matrices, group_sizes, cpu=blocked_matmul, default=jax.lax.ragged_dot
+    )
+
+
+def blocked_matmul(
+    rows: Float[Array, "M I"], matrices: Float[Array, "E I O"], group_sizes: Int[Array, " E"]
+) -> Float[Array, "M O"]:
+    """Go through the groups block by block; XLA's own product on CPU visits every expert.
+
+    A block may reach over its group's end. What it writes there is garbage that the next group,
+    which begins there, overwrites.
+    """
+    num_rows, block = rows.shape[0], min(BLOCK_ROWS, rows.shape[0])
+    blocks_until = jnp.cumsum(-(-group_sizes // block))
+    rows_until = jnp.cumsum(group_sizes)
+    padded = jnp.pad(rows, ((0, block), (0, 0)))
+
+    def step(index: Int[Array, ""], out: Array) -> Array:
+        expert = jnp.sum(blocks_until <= index)
+        first_block = blocks_until[expert] - -(-group_sizes[expert] // block)
+        first_row = rows_until[expert] - group_sizes[expert] + (index - first_block) * block
+        part = jax.lax.dynamic_slice_in_dim(padded, first_row, block)
+        return jax.lax.dynamic_update_slice_in_dim(out, part @ matrices[expert], first_row, axis=0)
+
+    out = jnp.zeros((num_rows + block, matrices.shape[-1]), rows.dtype)
+    return jax.lax.fori_loop(0, blocks_until[-1], step, out)[:num_rows]

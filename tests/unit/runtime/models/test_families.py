@@ -1,0 +1,80 @@
+"""Every family's numbers are the reference implementation's, through pages, chunks and batches.
+
+The prompts reach past every window; each checkpoint's reference was made so that a feature done
+wrong moves its logits by far more than the tolerance.
+"""
+
+import pytest
+from support.goldens import PROMPTS, assert_same_top, folder, golden
+from support.step_driver import Job, run
+from support.tiny_models import DENSE, SPARSE, tiny_model, tiny_runner
+
+from radixloom_runtime.runner.weights import Checkpoint
+
+pytestmark = pytest.mark.timeout(300)  # compiles two steps of each model, on a busy machine
+
+QUICK = {"gemma3-text", "glm4", "olmo2", "qwen3-moe-sparse"}
+"""Between them: windows, two ropes, norms of every kind and place, neighbour pairs, experts."""
+
+families = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in (*DENSE, *SPARSE)
+    ],
+)
+
+
+@families
+def test_greedy_tokens_and_logprobs_equal_the_goldens(name):
+    data = golden(name)
+    jobs = [
+        Job(
+            data[f"ids_{prompt}"].tolist(),
+            len(data[f"greedy_{prompt}"]),
+            row,
+            range(row * 15, row * 15 + 15),
+            top_logprobs=20,
+        )
+        for row, prompt in enumerate(PROMPTS)
+    ]
+    run(tiny_runner(name), jobs, chunk_tokens=40)
+    for job, prompt in zip(jobs, PROMPTS, strict=True):
+        assert job.ids == data[f"greedy_{prompt}"].tolist()
+        top = job.results[0].top
+        assert top is not None
+        assert_same_top(top, data[f"top_ids_{prompt}"], data[f"top_logprobs_{prompt}"])
+
+
+@families
+def test_logprobs_equal_the_goldens_at_every_position(name):
+    data = golden(name)
+    ids = data["ids_3"].tolist()
+    job = Job(ids, 1, row=1, pages=range(20, 24), prompt_logprobs=20)
+    run(tiny_runner(name), [job], chunk_tokens=7)
+    tops = [top for result in job.prompt_results for top in result.prompt_tops]
+    assert len(tops) == len(ids) - 1
+    expected = zip(data["all_top_ids"], data["all_top_logprobs"], strict=True)
+    for top, (top_ids, logprobs) in zip(tops, expected, strict=False):
+        assert_same_top(top, top_ids, logprobs)
+
+
+@pytest.mark.parametrize("name", [*DENSE, *SPARSE])
+def test_every_tensor_of_the_checkpoint_is_named_by_exactly_one_row(name):
+    named = [part for spec in tiny_model(name).specs for part in spec.checkpoint]
+    assert len(named) == len(set(named))
+    stored = Checkpoint(folder(name))
+    try:
+        assert set(named) == set(stored.names)
+    finally:
+        stored.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gemma3-text", "qwen3-moe-sparse"])
+def test_layers_scanned_over_stacked_weights_give_the_same_tokens(name):
+    data = golden(name)
+    ids, greedy = data["ids_7"].tolist(), data["greedy_7"].tolist()
+    job = Job(ids, len(greedy), row=0, pages=range(15))
+    run(tiny_runner(name, stacked=True), [job], chunk_tokens=50)
+    assert job.ids == greedy
