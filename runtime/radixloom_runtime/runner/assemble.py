@@ -15,7 +15,7 @@ from radixloom_runtime.runner.build import BuiltRunner, Phases
 from radixloom_runtime.runner.kv_pages import make_pool
 from radixloom_runtime.runner.memory import Device, free_for_kv, plan_kv
 from radixloom_runtime.runner.programs import Programs
-from radixloom_runtime.runner.rows import initial_state
+from radixloom_runtime.runner.rows import RowState, initial_state
 from radixloom_runtime.runner.runner import JaxRunner
 from radixloom_runtime.runner.step_input import StepLayout
 from radixloom_runtime.runner.weights import load_weights
@@ -32,10 +32,10 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
     compile_cache.use_cache(settings.compile_cache_dir)
     counter = compile_cache.CompileCounter()
     device: Device = jax.local_devices()[0]
-    model = _define(settings, read_config(folder), device)
+    model = define_model(settings, read_config(folder), device)
     phases.begin("weights", model.num_bytes, "bytes")
     weights = load_weights(folder, model, phases.advance)
-    limits = _limits(settings, model, device)
+    limits = decide_limits(settings, model, device)
     runner, programs = _allocate(limits, model, weights)
     hits_before = counter.cache_hits
     phases.begin("compile", len(programs.layouts), "buckets")
@@ -60,7 +60,8 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
     return BuiltRunner(runner, ready, lambda: counter.after_warmup)
 
 
-def _define(settings: RuntimeSettings, config: ModelConfig, device: Device) -> Model:
+def define_model(settings: RuntimeSettings, config: ModelConfig, device: Device) -> Model:
+    """Choose number format, kernel and form of the layers by the device; allocates nothing."""
     on_cpu = device.platform == "cpu"
     wanted = settings.dtype
     if wanted is Dtype.AUTO:
@@ -75,8 +76,11 @@ def _define(settings: RuntimeSettings, config: ModelConfig, device: Device) -> M
     )
 
 
-def _limits(settings: RuntimeSettings, model: Model, device: Device) -> Limits:
-    """Decide what the settings leave open, by device and memory."""
+def decide_limits(settings: RuntimeSettings, model: Model, device: Device) -> Limits:
+    """Decide what the settings leave open, by device and memory.
+
+    Raises: `CapacityError`.
+    """
     on_cpu = device.platform == "cpu"
     free_bytes, default_tokens = free_for_kv(device, settings.memory_fraction)
     kv = plan_kv(
@@ -99,12 +103,21 @@ def _limits(settings: RuntimeSettings, model: Model, device: Device) -> Limits:
 def _allocate(limits: Limits, model: Model, weights: Weights) -> tuple[JaxRunner, Programs]:
     """Make the state that lives on the device, and what will be compiled for it."""
     pool = make_pool(model, limits.num_pages, limits.page_tokens)
-    table_pages = -(-limits.max_model_len // limits.page_tokens)
-    rows = initial_state(limits.max_rows, table_pages, model.config.vocab_size)
-    buckets = all_buckets(max_rows=limits.max_rows, step_tokens=limits.step_tokens)
-    layouts = tuple(StepLayout(b, limits.page_tokens, limits.max_rows) for b in buckets)
-    programs = Programs(model, layouts, limits.num_pages, (weights, pool, rows))
+    rows = make_rows(limits, model)
+    programs = Programs(model, step_layouts(limits), limits.num_pages, (weights, pool, rows))
     return JaxRunner(limits, programs, weights, pool, rows), programs
+
+
+def make_rows(limits: Limits, model: Model) -> RowState:
+    """Make what the device keeps for each row."""
+    table_pages = -(-limits.max_model_len // limits.page_tokens)
+    return initial_state(limits.max_rows, table_pages, model.config.vocab_size)
+
+
+def step_layouts(limits: Limits) -> tuple[StepLayout, ...]:
+    """List the steps that are compiled: one layout per bucket."""
+    buckets = all_buckets(max_rows=limits.max_rows, step_tokens=limits.step_tokens)
+    return tuple(StepLayout(b, limits.page_tokens, limits.max_rows) for b in buckets)
 
 
 def _num_cpus() -> int:

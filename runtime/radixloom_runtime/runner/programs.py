@@ -6,6 +6,7 @@ compile by surprise. With warm-up off, a step is compiled when it is first neede
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -42,21 +43,29 @@ class Programs:
         num_pages: int,
         example: tuple[Weights, jax.Array, RowState],
     ) -> None:
-        """Nothing is compiled yet; `example` gives the shapes."""
+        """Nothing is compiled yet; `example` gives the shapes: arrays, or what stands for them."""
         self.layouts = {layout.bucket: layout for layout in layouts}
         self._model = model
         self._num_pages = num_pages
         self._shapes = jax.tree.map(_shape, example)
-        rows = self._shapes[2]
-        self.apply_changes: Compiled = _lower_changes(rows).compile()
-        self.write_dense: Compiled = _lower_dense(rows).compile()
         self._steps: dict[Bucket, Compiled] = {}
+
+    @cached_property
+    def apply_changes(self) -> Compiled:
+        """Change many rows before a step."""
+        return _lower_changes(self._shapes[2]).compile()
+
+    @cached_property
+    def write_dense(self) -> Compiled:
+        """Write counts and biases of a row."""
+        return _lower_dense(self._shapes[2]).compile()
 
     def compile_all(self, threads: int) -> Iterator[int]:
         """Compile every step, yielding now and then how many are done.
 
         Tracing holds the interpreter, so it runs here; XLA compiles beside it in `threads`.
         """
+        _ = self.apply_changes, self.write_dense
         with ThreadPoolExecutor(threads, thread_name_prefix="compile") as executor:
             compiling: dict[Bucket, Future[Compiled]] = {}
             for bucket in self.layouts:
@@ -101,4 +110,6 @@ def _lower_dense(rows: Any) -> Any:
 
 
 def _shape(array: Any) -> jax.ShapeDtypeStruct:
+    if isinstance(array, jax.ShapeDtypeStruct):  # of devices that are not here: keeps its sharding
+        return array
     return jax.ShapeDtypeStruct(array.shape, array.dtype)
