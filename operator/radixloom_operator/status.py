@@ -25,7 +25,7 @@ from radixloom_operator.api.validation import Problem
 from radixloom_operator.naming import leader_selector, selector_text
 from radixloom_operator.observed import Observed, ObservedSlice
 from radixloom_operator.pod_state import FAILING, STARTING, PodReason, PodState
-from radixloom_operator.topology import Slice
+from radixloom_runtime.topology import Slice
 
 Answer = tuple[ConditionType, Literal["True", "False"], str, str]
 """Type, status, reason, message of a condition."""

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from radixloom_operator.api.model import ApiModel, cel, rule
-from radixloom_operator.topology import Generation, Slice, cpu_slice, tpu_slice
+from radixloom_runtime.topology import Generation, Slice, cpu_slice, tpu_slice
 
 
 class Provisioning(StrEnum):

@@ -15,7 +15,7 @@ from radixloom_operator.api.hardware import slice_of
 from radixloom_operator.api.location import LocationError, model_location
 from radixloom_operator.api.types import LLMService, VolumeMode
 from radixloom_operator.naming import MAX_NAME_LENGTH
-from radixloom_operator.topology import TopologyError
+from radixloom_runtime.topology import TopologyError
 
 
 @dataclass(frozen=True, slots=True)

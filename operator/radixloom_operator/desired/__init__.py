@@ -16,7 +16,7 @@ from radixloom_operator.desired.services import (
 )
 from radixloom_operator.desired.statefulset import revision, statefulset
 from radixloom_operator.settings import OperatorSettings
-from radixloom_operator.topology import Slice
+from radixloom_runtime.topology import Slice
 
 __all__ = ["Desired", "Manifest", "desired_objects", "wire_secret"]
 

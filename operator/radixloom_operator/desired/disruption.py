@@ -3,7 +3,7 @@
 from radixloom_operator.api.types import LLMService
 from radixloom_operator.desired.manifest import Manifest, manifest, sealed
 from radixloom_operator.naming import selector
-from radixloom_operator.topology import Slice
+from radixloom_runtime.topology import Slice
 
 
 def disruption_budget(service: LLMService, hardware: Slice) -> Manifest:

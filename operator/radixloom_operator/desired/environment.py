@@ -21,8 +21,8 @@ from radixloom_operator.naming import (
     slice_name,
     wire_secret_name,
 )
-from radixloom_operator.topology import Slice
 from radixloom_runtime.settings import ENV_PREFIX, TPU_PROCESS_PORT, LogFormat, environment
+from radixloom_runtime.topology import Slice
 
 EnvVar = dict[str, Any]
 

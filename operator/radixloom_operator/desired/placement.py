@@ -5,7 +5,7 @@ from typing import Any
 from radixloom_operator.api.hardware import Provisioning
 from radixloom_operator.api.types import LLMService
 from radixloom_operator.naming import GENERATION_LABEL, SLICE_LABEL, slice_name
-from radixloom_operator.topology import Slice
+from radixloom_runtime.topology import Slice
 
 ACCELERATOR_LABEL = "cloud.google.com/gke-tpu-accelerator"
 TOPOLOGY_LABEL = "cloud.google.com/gke-tpu-topology"

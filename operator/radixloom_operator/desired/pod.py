@@ -21,8 +21,8 @@ from radixloom_operator.naming import (
     slice_name,
 )
 from radixloom_operator.settings import OperatorSettings
-from radixloom_operator.topology import Slice
 from radixloom_runtime.settings import COORDINATOR_PORT, PLAN_PORT, TPU_PROCESS_PORT
+from radixloom_runtime.topology import Slice
 
 ENGINE = "engine"
 FETCH = "fetch"

@@ -15,7 +15,7 @@ from radixloom_operator.naming import (
     slice_name,
 )
 from radixloom_operator.settings import OperatorSettings
-from radixloom_operator.topology import Slice
+from radixloom_runtime.topology import Slice
 
 
 def revision(service: LLMService, hardware: Slice, settings: OperatorSettings) -> str:

@@ -18,7 +18,7 @@ from radixloom_operator.api.status_types import LLMServiceStatus
 from radixloom_operator.api.validation import Problem
 from radixloom_operator.observed import Observed, World, observe
 from radixloom_operator.status import Facts, accepted_status, refused_status, to_manifest
-from radixloom_operator.topology import Generation, cpu_slice, tpu_slice
+from radixloom_runtime.topology import Generation, cpu_slice, tpu_slice
 
 NONE = LLMServiceStatus()
 FACTS = Facts(

@@ -14,7 +14,7 @@ from radixloom_operator.api.validation import accept
 from radixloom_operator.desired import Desired, desired_objects, wire_secret
 from radixloom_operator.naming import REVISION_LABEL
 from radixloom_operator.settings import OperatorSettings, PullPolicy
-from radixloom_operator.topology import ACCELERATORS, topologies
+from radixloom_runtime.topology import ACCELERATORS, topologies
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SETTINGS = OperatorSettings(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from radixloom_operator.topology import (
+from radixloom_runtime.topology import (
     ACCELERATORS,
     Generation,
     TopologyError,
