@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from radixloom_runtime.models.registry import make_model, read_config
 from radixloom_runtime.ops.attention_cpu import CPUAttention
 from radixloom_runtime.runner.buckets import Bucket
-from radixloom_runtime.runner.kv_pages import make_pool
+from radixloom_runtime.runner.history import make_history
 from radixloom_runtime.runner.programs import Programs
 from radixloom_runtime.runner.rows import initial_state
 from radixloom_runtime.runner.runner import JaxRunner
@@ -62,12 +62,12 @@ def make_runner(folder: Path, buckets: tuple[Bucket, ...], max_rows: int) -> Jax
     dtype = jnp.dtype("float32")
     model = make_model(config, dtype=dtype, attention=CPUAttention(), stacked=False)
     weights = random_weights(model, seed=0)
-    pool = make_pool(model, NUM_PAGES, PAGE_TOKENS)
+    limits = Limits(NUM_PAGES, PAGE_TOKENS, max_rows, buckets[-1].tokens, config.max_positions)
+    history = make_history(model, limits)
     rows = initial_state(max_rows, config.max_positions // PAGE_TOKENS, config.vocab_size)
     layouts = tuple(StepLayout(bucket, PAGE_TOKENS, max_rows) for bucket in buckets)
-    programs = Programs(model, layouts, NUM_PAGES, (weights, pool, rows))
-    limits = Limits(NUM_PAGES, PAGE_TOKENS, max_rows, buckets[-1].tokens, config.max_positions)
-    return JaxRunner(limits, programs, weights, pool, rows)
+    programs = Programs(model, layouts, NUM_PAGES, (weights, history, rows))
+    return JaxRunner(limits, programs, weights, history, rows)
 
 
 def measure(runner: JaxRunner, bucket: Bucket, context: int) -> tuple[float, float, float]:

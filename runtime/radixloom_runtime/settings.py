@@ -95,7 +95,9 @@ class RuntimeSettings(BaseSettings):
         description="Share of device memory for weights and KV cache together (TPU, GPU).",
     )
     prefix_cache: bool = Field(
-        default=True, description="Reuse the KV pages of prompts seen before."
+        default=True,
+        description="Reuse the KV pages of prompts seen before. A model with linear attention"
+        " cannot: it keeps a state for each request, too.",
     )
 
     # --- scheduling

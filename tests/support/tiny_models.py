@@ -10,7 +10,7 @@ from support.goldens import folder
 from radixloom_runtime.models.registry import Model, make_model, read_config
 from radixloom_runtime.ops.attention_cpu import CPUAttention
 from radixloom_runtime.runner.buckets import Bucket
-from radixloom_runtime.runner.kv_pages import make_pool
+from radixloom_runtime.runner.history import make_history
 from radixloom_runtime.runner.programs import Programs
 from radixloom_runtime.runner.rows import initial_state
 from radixloom_runtime.runner.runner import JaxRunner
@@ -57,12 +57,12 @@ def tiny_runner(
     """One runner a process and shape; a step is compiled when first used."""
     model = tiny_model(name, stacked=stacked)
     weights = load_weights(folder(name), model, lambda _: None)
-    pool = make_pool(model, num_pages, page_tokens)
+    limits = Limits(num_pages, page_tokens, _MAX_ROWS, _STEP_TOKENS, 512)
+    history = make_history(model, limits)
     rows = initial_state(_MAX_ROWS, -(-512 // page_tokens), model.config.vocab_size)
     layouts = tuple(StepLayout(bucket, page_tokens, _MAX_ROWS) for bucket in _BUCKETS)
-    programs = Programs(model, layouts, num_pages, (weights, pool, rows))
-    limits = Limits(num_pages, page_tokens, _MAX_ROWS, _STEP_TOKENS, 512)
-    return JaxRunner(limits, programs, weights, pool, rows)
+    programs = Programs(model, layouts, num_pages, (weights, history, rows))
+    return JaxRunner(limits, programs, weights, history, rows)
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:

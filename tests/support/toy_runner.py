@@ -90,6 +90,8 @@ class _Row:
     min_position: int
     page_table: list[int] = field(default_factory=list)
     has_sampled: bool = False
+    num_computed: int = 0
+    """Tokens that went into the row's state, if the toy is a recurrent model."""
 
 
 class ToyRunner:
@@ -164,6 +166,9 @@ class ToyRunner:
         assert list(token_ids) == row.history[chunk.start : end], "these are not the row's tokens"
         assert end <= self.limits.max_model_len
         assert chunk.samples <= (end == len(row.history)), "only after the newest token"
+        if self.limits.is_recurrent:
+            assert chunk.start == row.num_computed, "a state takes each token once and in order"
+        row.num_computed = end
         for position, token_id in enumerate(token_ids, chunk.start):
             self._slots[self._slot(row, position)] = (token_id, position)
         self.num_computed_tokens += len(token_ids)

@@ -155,6 +155,8 @@ class _Engine:
             max_queued_requests=self._settings.max_queued_requests,
             prefix_cache=self._settings.prefix_cache,
         )
+        if built.runner.limits.is_recurrent and self._settings.prefix_cache:
+            log.info("engine.no_prefix_cache", reason="the model keeps a state, not only pages")
         self._meter = Meter(scheduler, time.monotonic, built.compiles_after_warmup)
         loop = EngineLoop(scheduler, built.runner, self._channel, self._meter)
         self._channel.send([built.ready])

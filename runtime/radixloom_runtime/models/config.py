@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from radixloom_runtime.errors import ModelError
+from radixloom_runtime.models.config_linear import LinearAttention
 from radixloom_runtime.models.config_moe import Moe
 from radixloom_runtime.models.config_rope import Raw, Rope, parse_rope, rotary_dim
 
@@ -91,12 +92,26 @@ class ModelConfig:
     moe: Moe | None = None
     sparse_layers: tuple[bool, ...] = ()
     """Which layers have experts in the place of an MLP; empty: none."""
+    linear: LinearAttention | None = None
+    """What some layers have in the place of attention over pages."""
     embed_scale: float | None = None
     logit_soft_cap: float | None = None
 
     @property
+    def paged_layers(self) -> tuple[bool, ...]:
+        """Which layers keep every token in pages."""
+        if self.linear is None:
+            return (True,) * self.num_layers
+        return tuple(not is_linear for is_linear in self.linear.layers)
+
+    @property
+    def num_paged_layers(self) -> int:
+        """How many layers add to the KV cache."""
+        return sum(self.paged_layers)
+
+    @property
     def kv_width(self) -> int:
-        """Numbers that one token adds to one layer's KV cache."""
+        """Numbers that one token adds to one such layer's KV cache."""
         return 2 * self.num_kv_heads * self.head_dim
 
 

@@ -15,8 +15,9 @@ from typing_extensions import override
 from radixloom_runtime.models.blocks import Embedding, GatedMLP, Linear, RMSNorm
 from radixloom_runtime.models.config import ModelConfig, QKNorm
 from radixloom_runtime.models.config_rope import Rope
+from radixloom_runtime.models.history import History, place_among
 from radixloom_runtime.models.moe import MoeMLP
-from radixloom_runtime.models.stack import Stack, StepInput
+from radixloom_runtime.models.stack import LayerKind, Stack, StepInput
 from radixloom_runtime.ops import rope
 from radixloom_runtime.ops.attention import Attention, Form, Ragged
 
@@ -62,10 +63,10 @@ class SelfAttention(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "T D"],
-        pool: Float[Array, "G S W H"],
+        history: History,
         step: StepInput,
         index: Int[Array, ""],
-    ) -> tuple[Float[Array, "T D"], Float[Array, "G S W H"]]:
+    ) -> tuple[Float[Array, "T D"], History]:
         """Write this step's keys and values, and attend over everything before."""
         c = self.config
         heads = self.qkv(x).reshape(x.shape[0], -1, c.head_dim)
@@ -75,17 +76,17 @@ class SelfAttention(nnx.Module):
         turn = (step.cos[kind], step.sin[kind])
         queries = rope.rotate(queries, *turn, interleaved=c.rope_interleaved)
         keys = rope.rotate(keys, *turn, interleaved=c.rope_interleaved)
-        attended, pool = self.attention(
+        attended, pages = self.attention(
             queries,
             keys,
             values,
-            pool,
+            history.pages,
             step.batch,
-            index * (pool.shape[0] // c.num_layers),
+            place_among(c.paged_layers, index) * (history.pages.shape[0] // c.num_paged_layers),
             self.form,
             window=_window(c, index),
         )
-        return self.out(attended.reshape(x.shape[0], -1)), pool
+        return self.out(attended.reshape(x.shape[0], -1)), history._replace(pages=pages)
 
 
 class Layer(nnx.Module):
@@ -113,16 +114,16 @@ class Layer(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "T D"],
-        pool: Float[Array, "G S W H"],
+        history: History,
         step: StepInput,
         index: Int[Array, ""],
-    ) -> tuple[Float[Array, "T D"], Float[Array, "G S W H"]]:
+    ) -> tuple[Float[Array, "T D"], History]:
         """Run layer `index`."""
         with jax.named_scope("attention"):
-            attended, pool = self.attention(_maybe(self.attention_in, x), pool, step, index)
+            attended, history = self.attention(_maybe(self.attention_in, x), history, step, index)
         x = x + _maybe(self.attention_out, attended)
         with jax.named_scope("mlp"):
-            return x + _maybe(self.mlp_out, self.mlp(_maybe(self.mlp_in, x))), pool
+            return x + _maybe(self.mlp_out, self.mlp(_maybe(self.mlp_in, x))), history
 
 
 class Decoder(nnx.Module):
@@ -134,8 +135,8 @@ class Decoder(nnx.Module):
         self.config = config
         self.embedding = Embedding("model.embed_tokens.weight", config, dtype)
         self.stack = Stack(
-            lambda is_sparse: Layer(config, dtype, attention, is_sparse=is_sparse),
-            config.sparse_layers or (False,) * config.num_layers,
+            lambda kind: Layer(config, dtype, attention, is_sparse=kind.is_sparse),
+            layer_kinds(config),
             stacked=stacked,
         )
         self.norm = RMSNorm("model.norm.weight", config.embed_dim, config, dtype)
@@ -146,22 +147,30 @@ class Decoder(nnx.Module):
         token_ids: Int[Array, " T"],
         positions: Int[Array, " T"],
         batch: Ragged,
-        pool: Float[Array, "G S W H"],
-    ) -> tuple[Float[Array, "T D"], Float[Array, "G S W H"]]:
-        """Run all layers; returns what `logits` takes, and the pool with this step's tokens."""
+        rows: Int[Array, " R"],
+        history: History,
+    ) -> tuple[Float[Array, "T D"], History]:
+        """Run all layers; returns what `logits` takes, and the history with this step's tokens."""
         c = self.config
         turns = [rope.angles(positions, rope_frequencies(kind, c.rotary_dim)) for kind in c.ropes]
         cos, sin = (jnp.stack(each) for each in zip(*turns, strict=True))
         x = self.embedding.embed(token_ids)
         if c.embed_scale is not None:  # rounded to the dtype first, as the checkpoint was trained
             x = x * jnp.asarray(c.embed_scale, x.dtype)
-        return self.stack(x, pool, StepInput(cos, sin, batch))
+        return self.stack(x, history, StepInput(cos, sin, batch, rows))
 
     def logits(self, hidden: Float[Array, "R D"]) -> Float[Array, "R V"]:
         """Score the next token of chosen tokens, in float32."""
         scores = (self.head or self.embedding).logits(self.norm(hidden))
         cap = self.config.logit_soft_cap
         return scores if cap is None else cap * jnp.tanh(scores / cap)
+
+
+def layer_kinds(config: ModelConfig) -> tuple[LayerKind, ...]:
+    """Tell what each layer is made of."""
+    sparse = config.sparse_layers or (False,) * config.num_layers
+    pairs = zip(sparse, config.paged_layers, strict=True)
+    return tuple(LayerKind(is_sparse, not is_paged) for is_sparse, is_paged in pairs)
 
 
 def rope_frequencies(kind: Rope, rotary_dim: int) -> rope.Frequencies:

@@ -30,6 +30,7 @@ from radixloom_runtime.models import (
 from radixloom_runtime.models.config import ModelConfig, read_raw
 from radixloom_runtime.models.config_rope import Raw
 from radixloom_runtime.models.decoder import Decoder
+from radixloom_runtime.models.history import History
 from radixloom_runtime.models.params import ParamSpec, spec_of
 from radixloom_runtime.ops.attention import Attention, Ragged
 
@@ -42,9 +43,13 @@ class CausalLM(Protocol):
         token_ids: Int[Array, " T"],
         positions: Int[Array, " T"],
         batch: Ragged,
-        pool: Float[Array, "G S 2K H"],
-    ) -> tuple[Float[Array, "T D"], Float[Array, "G S 2K H"]]:
-        """Run all layers; returns what `logits` takes, and the pool with this step's tokens."""
+        rows: Int[Array, " R"],
+        history: History,
+    ) -> tuple[Float[Array, "T D"], History]:
+        """Run all layers; returns what `logits` takes, and the history with this step's tokens.
+
+        `rows` tells each chunk's batch row.
+        """
         ...
 
     def logits(self, hidden: Float[Array, "R D"]) -> Float[Array, "R V"]:

@@ -3,26 +3,31 @@
     stacked    lax.scan over weights stacked [L, ...]: what TPUs and GPUs do well
     branched   a loop over the layer's index; each matrix product is a branch per layer
 
+Where kinds of layers take turns, the body is the smallest group of layers that repeats.
+
 On CPU a scan copies every weight out of its stack before using it (1.3-1.6x slower decode), and
 layers written out one by one take four to ten times as long to compile (and, at one row, XLA
 copied the whole KV pool). Branches read each weight where it lies and compile like the scan.
 
-Either way the KV pool is carried from layer to layer and updated in place.
+Either way the history is carried from layer to layer and updated in place.
 """
 
 from collections.abc import Callable
-from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 from typing_extensions import override
 
+from radixloom_runtime.models.history import History
 from radixloom_runtime.models.params import ParamSpec, spec_of
 from radixloom_runtime.ops.attention import Ragged
+
+_Carry = tuple[Array, History]
+"""What goes from layer to layer: x, and the history."""
 
 
 class StepInput(NamedTuple):
@@ -32,6 +37,8 @@ class StepInput(NamedTuple):
     sin: Float[Array, "O T 1 P"]
     """One for each kind of rope that the model has."""
     batch: Ragged
+    rows: Int[Array, " R"]
+    """Batch row of each chunk."""
 
 
 @jax.tree_util.register_pytree_node_class
@@ -68,88 +75,133 @@ def project(x: Float[Array, "T I"], kernel: Array | OneOf) -> Float[Array, "T O"
     return with_weight(kernel, lambda matrix: x @ matrix)
 
 
-class Stack(nnx.Module):
-    """All layers, in runs of the same kind.
+class LayerKind(NamedTuple):
+    """What makes two layers' weights differ in shape."""
 
-    A layer is called as `layer(x, pool, step, index)` and returns x and pool.
+    is_sparse: bool = False
+    """Experts in the place of an MLP."""
+    is_linear: bool = False
+    """A recurrent state in the place of pages."""
+
+
+class Stack(nnx.Module):
+    """All layers, in runs of groups that repeat.
+
+    A layer is called as `layer(x, history, step, index)` and returns x and history.
     """
 
     def __init__(
         self,
-        make_layer: Callable[[bool], nnx.Module],
-        kinds: tuple[bool, ...],
+        make_layer: Callable[[LayerKind], nnx.Module],
+        kinds: tuple[LayerKind, ...],
         *,
         stacked: bool,
     ) -> None:
         """Make a layer of each of `kinds`; layers of one kind have the same weights' shapes."""
         runs: list[Run] = []
         first = 0
-        for kind, group in groupby(kinds):
-            layers = range(first, first + len(list(group)))
-            runs.append(Run(partial(make_layer, kind), layers, stacked=stacked))
-            first = layers.stop
+        for group, times in repeating_groups(kinds):
+            runs.append(Run(make_layer, group, first, times, stacked=stacked))
+            first += len(group) * times
         self.runs = nnx.List(runs)
 
     @override
     def __call__(
-        self, x: Float[Array, "T D"], pool: Float[Array, "G S W H"], step: StepInput
-    ) -> tuple[Float[Array, "T D"], Float[Array, "G S W H"]]:
-        """Run all layers; each has its own stretch of the pool."""
+        self, x: Float[Array, "T D"], history: History, step: StepInput
+    ) -> tuple[Float[Array, "T D"], History]:
+        """Run all layers; each has its own stretch of the history."""
         for run in self.runs:
-            x, pool = run(x, pool, step)
-        return x, pool
+            x, history = run(x, history, step)
+        return x, history
+
+
+def repeating_groups(kinds: tuple[LayerKind, ...]) -> list[tuple[tuple[LayerKind, ...], int]]:
+    """Cut layers into groups and how often each repeats, so that few layers are traced.
+
+    For example, with linear layers L and others A: A A A is 3 x (A), and L L A L L A is
+    2 x (L L A). Groups of all runs are equally long, but for the last one.
+    """
+
+    def cut(length: int) -> list[tuple[tuple[LayerKind, ...], int]]:
+        groups = [kinds[i : i + length] for i in range(0, len(kinds), length)]
+        return [(group, len(list(equal))) for group, equal in groupby(groups)]
+
+    def traced(length: int) -> int:
+        return sum(len(group) for group, _ in cut(length))
+
+    return cut(min(range(1, len(kinds) + 1), key=traced))
 
 
 class Run(nnx.Module):
-    """Consecutive layers of one kind."""
+    """A group of consecutive layers, repeated with other weights."""
 
     def __init__(
-        self, make_layer: Callable[[], nnx.Module], indices: range, *, stacked: bool
+        self,
+        make_layer: Callable[[LayerKind], nnx.Module],
+        group: tuple[LayerKind, ...],
+        first: int,
+        times: int,
+        *,
+        stacked: bool,
     ) -> None:
-        self.indices = indices
+        self.first, self.times, self.size = first, times, len(group)
         self.stacked = stacked
         if stacked:
-            self.layers: Any = make_layer()
-            _respecify(self.layers, lambda spec: spec.stacked(indices))
+            self.layers: Any = _make_group(make_layer, group)
+            for place, layer in enumerate(self.layers):
+                each = range(first + place, first + times * self.size, self.size)
+                _respecify(layer, lambda spec, each=each: spec.stacked(each))
         else:
-            self.layers = nnx.List([make_layer() for _ in indices])
-            for index, layer in zip(indices, self.layers, strict=True):
+            self.layers = nnx.List([_make_group(make_layer, group) for _ in range(times)])
+            layers = [layer for group in self.layers for layer in group]
+            for index, layer in enumerate(layers, first):
                 _respecify(layer, lambda spec, index=index: spec.at_layer(index))
 
     @override
     def __call__(
-        self, x: Float[Array, "T D"], pool: Float[Array, "G S W H"], step: StepInput
-    ) -> tuple[Float[Array, "T D"], Float[Array, "G S W H"]]:
+        self, x: Float[Array, "T D"], history: History, step: StepInput
+    ) -> tuple[Float[Array, "T D"], History]:
         """Run these layers."""
         run = self._run_stacked if self.stacked else self._run_branched
-        return run(x, pool, step)
+        return run((x, history), step)
 
-    def _run_stacked(self, x: Array, pool: Array, step: StepInput) -> tuple[Array, Array]:
+    def _run_stacked(self, carry: _Carry, step: StepInput) -> _Carry:
         definition, state = nnx.split(self.layers)
 
-        def body(carry: tuple[Array, Array], layer: tuple[Any, Array]) -> Any:
-            state, index = layer
-            return nnx.merge(definition, state)(*carry, step, index), None
+        def body(carry: _Carry, group: tuple[Any, Array]) -> Any:
+            state, time = group
+            return self._run_group(nnx.merge(definition, state), carry, step, time), None
 
-        return jax.lax.scan(body, (x, pool), (state, jnp.asarray(self.indices)))[0]
+        return jax.lax.scan(body, carry, (state, jnp.arange(self.times)))[0]
 
-    def _run_branched(self, x: Array, pool: Array, step: StepInput) -> tuple[Array, Array]:
-        split = [nnx.split(layer) for layer in self.layers]
+    def _run_branched(self, carry: _Carry, step: StepInput) -> _Carry:
+        split = [nnx.split(group) for group in self.layers]
         definition, first = split[0]
         structure = jax.tree.structure(first)
-        per_layer = [jax.tree.leaves(state) for _, state in split]
-        per_weight = [_Column(choices) for choices in zip(*per_layer, strict=True)]
+        per_group = [jax.tree.leaves(state) for _, state in split]
+        per_weight = [_Column(choices) for choices in zip(*per_group, strict=True)]
 
-        def body(index: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-            chosen = [column.at(index) for column in per_weight]
-            layer: Any = nnx.merge(definition, jax.tree.unflatten(structure, chosen))
-            return layer(*carry, step, self.indices.start + index)
+        def body(time: Array, carry: _Carry) -> _Carry:
+            chosen = [column.at(time) for column in per_weight]
+            group = nnx.merge(definition, jax.tree.unflatten(structure, chosen))
+            return self._run_group(group, carry, step, time)
 
-        return jax.lax.fori_loop(0, len(self.indices), body, (x, pool))
+        return jax.lax.fori_loop(0, self.times, body, carry)
+
+    def _run_group(self, group: Any, carry: _Carry, step: StepInput, time: Array) -> _Carry:
+        for place, layer in enumerate(group):
+            carry = layer(*carry, step, self.first + time * self.size + place)
+        return carry
+
+
+def _make_group(
+    make_layer: Callable[[LayerKind], nnx.Module], group: tuple[LayerKind, ...]
+) -> nnx.List[nnx.Module]:
+    return nnx.List([make_layer(kind) for kind in group])
 
 
 class _Column:
-    """One weight of every layer. Vectors are small: those are stacked and sliced."""
+    """One weight of every repetition. Vectors are small: those are stacked and sliced."""
 
     def __init__(self, choices: tuple[Array, ...]) -> None:
         self._choices = choices

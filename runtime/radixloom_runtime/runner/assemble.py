@@ -12,8 +12,8 @@ from radixloom_runtime.ops.attention_cpu import CPUAttention
 from radixloom_runtime.runner import compile_cache
 from radixloom_runtime.runner.buckets import all_buckets
 from radixloom_runtime.runner.build import BuiltRunner, Phases
-from radixloom_runtime.runner.kv_pages import make_pool
-from radixloom_runtime.runner.memory import Device, free_for_kv, plan_kv
+from radixloom_runtime.runner.history import make_history, recurrent_bytes
+from radixloom_runtime.runner.memory import Device, free_for_kv, plan_kv, plan_rows
 from radixloom_runtime.runner.programs import Programs
 from radixloom_runtime.runner.rows import RowState, initial_state
 from radixloom_runtime.runner.runner import JaxRunner
@@ -83,29 +83,36 @@ def decide_limits(settings: RuntimeSettings, model: Model, device: Device) -> Li
     """
     on_cpu = device.platform == "cpu"
     free_bytes, default_tokens = free_for_kv(device, settings.memory_fraction)
+    max_rows = plan_rows(
+        settings,
+        row_bytes=recurrent_bytes(model.config, model.dtype, max_rows=0),
+        free_bytes=free_bytes,
+        default_rows=64 if on_cpu else 256,
+    )
     kv = plan_kv(
         settings,
         model.config,
         page_tokens=settings.page_tokens or (64 if device.platform == "tpu" else 16),
         kv_itemsize=jnp.dtype(model.dtype).itemsize,
-        free_bytes=free_bytes,
+        free_bytes=free_bytes - recurrent_bytes(model.config, model.dtype, max_rows),
         default_tokens=default_tokens,
     )
     return Limits(
         num_pages=kv.num_pages,
         page_tokens=kv.page_tokens,
-        max_rows=settings.max_running_requests or (64 if on_cpu else 256),
+        max_rows=max_rows,
         step_tokens=settings.step_tokens or (256 if on_cpu else 2048),
         max_model_len=kv.max_model_len,
+        is_recurrent=model.config.linear is not None,
     )
 
 
 def _allocate(limits: Limits, model: Model, weights: Weights) -> tuple[JaxRunner, Programs]:
     """Make the state that lives on the device, and what will be compiled for it."""
-    pool = make_pool(model, limits.num_pages, limits.page_tokens)
+    history = make_history(model, limits)
     rows = make_rows(limits, model)
-    programs = Programs(model, step_layouts(limits), limits.num_pages, (weights, pool, rows))
-    return JaxRunner(limits, programs, weights, pool, rows), programs
+    programs = Programs(model, step_layouts(limits), limits.num_pages, (weights, history, rows))
+    return JaxRunner(limits, programs, weights, history, rows), programs
 
 
 def make_rows(limits: Limits, model: Model) -> RowState:

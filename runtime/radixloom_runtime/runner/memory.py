@@ -1,7 +1,9 @@
-"""How many tokens the KV cache holds, and how long a request may be.
+"""How many requests run together, how many tokens the KV cache holds, how long a request may be.
 
 device memory:  fraction of it - weights, as bytes per token allow          (TPU, GPU)
 CPU:            a quarter of what is left, and no more than DEFAULT_CPU_TOKENS
+
+Where layers keep a state for each running request, those come first: at most half of it.
 """
 
 from dataclasses import dataclass
@@ -49,6 +51,24 @@ class KVPlan:
         return self.num_pages * self.page_tokens
 
 
+def plan_rows(
+    settings: RuntimeSettings, *, row_bytes: int, free_bytes: int, default_rows: int
+) -> int:
+    """Decide how many requests run together. Raises: `CapacityError`."""
+    wanted = settings.max_running_requests
+    if not row_bytes:
+        return wanted or default_rows
+    affordable = max(0, free_bytes) // 2 // row_bytes - 1  # one more for padding
+    rows = wanted or min(affordable, default_rows)
+    if not 1 <= rows <= affordable:
+        raise CapacityError(
+            f"the states of {max(rows, 1)} running requests and one more for padding need"
+            f" {(max(rows, 1) + 1) * row_bytes / _GIB:.2f} GiB, but {free_bytes / 2 / _GIB:.2f} GiB"
+            " are free for them; lower max_running_requests or give more memory"
+        )
+    return rows
+
+
 def plan_kv(
     settings: RuntimeSettings,
     config: ModelConfig,
@@ -59,7 +79,7 @@ def plan_kv(
     default_tokens: int,
 ) -> KVPlan:
     """Decide the cache's size from what is free for it. Raises: `CapacityError`."""
-    token_bytes = config.num_layers * config.kv_width * kv_itemsize
+    token_bytes = config.num_paged_layers * config.kv_width * kv_itemsize
     affordable = max(0, free_bytes) // token_bytes
     wanted = settings.kv_cache_tokens or min(affordable, default_tokens)
     if wanted > affordable:

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from radixloom_runtime.models.history import History
 from radixloom_runtime.models.registry import Model, Weights
 from radixloom_runtime.runner.buckets import Bucket
 from radixloom_runtime.runner.rows import (
@@ -41,7 +42,7 @@ class Programs:
         model: Model,
         layouts: tuple[StepLayout, ...],
         num_pages: int,
-        example: tuple[Weights, jax.Array, RowState],
+        example: tuple[Weights, History, RowState],
     ) -> None:
         """Nothing is compiled yet; `example` gives the shapes: arrays, or what stands for them."""
         self.layouts = {layout.bucket: layout for layout in layouts}
@@ -85,8 +86,8 @@ class Programs:
         """Trace the step of one bucket."""
         layout = self.layouts[bucket]
 
-        def step(weights: Weights, pool: jax.Array, rows: RowState, vector: jax.Array) -> Any:
-            return run_step(self._model, layout, self._num_pages, weights, pool, rows, vector)
+        def step(weights: Weights, history: History, rows: RowState, vector: jax.Array) -> Any:
+            return run_step(self._model, layout, self._num_pages, weights, history, rows, vector)
 
         step.__name__ = f"step_{bucket.tokens}_{bucket.rows}"  # as profiles show it
         vector = jax.ShapeDtypeStruct((layout.size,), jnp.int32)

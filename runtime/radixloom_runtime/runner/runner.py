@@ -1,8 +1,8 @@
 """Runs step plans on the device; holds all of its state.
 
 `start` packs a plan into one vector and dispatches; jax runs it in the background, in order, since
-each step takes the pool and the rows that the one before it gives. `finish` fetches what the plan
-asked for, and only that.
+each step takes the history and the rows that the one before it gives. `finish` fetches what the
+plan asked for, and only that.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from radixloom_runtime.errors import EngineError
+from radixloom_runtime.models.history import History
 from radixloom_runtime.models.registry import Weights
 from radixloom_runtime.ops.sampling import Logprobs
 from radixloom_runtime.runner.buckets import Bucket, choose
@@ -56,7 +57,7 @@ class JaxRunner:
         limits: Limits,
         programs: Programs,
         weights: Weights,
-        pool: jax.Array,
+        history: History,
         rows: RowState,
     ) -> None:
         self._limits = limits
@@ -64,7 +65,7 @@ class JaxRunner:
         self._buckets = tuple(programs.layouts)
         self.programs = programs
         self._weights = weights
-        self._pool = pool
+        self._history = history
         self._rows = rows
 
     @property
@@ -75,7 +76,7 @@ class JaxRunner:
     @property
     def pool_bytes(self) -> int:
         """Memory of the KV cache."""
-        return self._pool.nbytes
+        return self._history.pages.nbytes
 
     def start(self, plan: StepPlan) -> JaxStep:
         """Begin a step and return before it ends.
@@ -87,8 +88,8 @@ class JaxRunner:
         layout = self._layouts[self._bucket(plan, mixed=num_decodes < len(chunks))]
         starts, grants = self._changes(plan, layout)
         vector = layout.pack(chunks, starts, grants, num_decodes=num_decodes)
-        self._pool, self._rows, output = self.programs.step(layout.bucket)(
-            self._weights, self._pool, self._rows, vector
+        self._history, self._rows, output = self.programs.step(layout.bucket)(
+            self._weights, self._history, self._rows, vector
         )
         _fetch_ahead(output, plan.chunks)
         return JaxStep(plan.number, plan.chunks, tuple(order), output)

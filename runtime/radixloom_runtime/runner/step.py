@@ -1,6 +1,6 @@
 """The step that is compiled for each bucket: changes, forward, sampling, in one donated call.
 
-    (weights, pool, rows, vector) ─► (pool, rows, results)       pool and rows in place
+    (weights, history, rows, vector) ─► (history, rows, results)     history and rows in place
 
 The sampled ids stay in `rows.last_token`, from where the next step takes them.
 """
@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from radixloom_runtime.models.history import History
 from radixloom_runtime.models.registry import CausalLM, Model, Weights
 from radixloom_runtime.ops import sampling
 from radixloom_runtime.ops.attention import Ragged
@@ -36,10 +37,10 @@ def run_step(
     layout: StepLayout,
     num_pages: int,
     weights: Weights,
-    pool: Float[Array, "G S 2K H"],
+    history: History,
     rows: RowState,
     vector: Int[Array, " X"],
-) -> tuple[Float[Array, "G S 2K H"], RowState, StepOutput]:
+) -> tuple[History, RowState, StepOutput]:
     """Run one step; the first three arguments are static."""
     network = model.bind(weights)
     step = layout.unpack(vector)
@@ -54,10 +55,10 @@ def run_step(
         page_tables=rows.page_table[step.rows],
         slots=placed.slots,
     )
-    hidden, pool = network.hidden(placed.token_ids, placed.positions, batch, pool)
+    hidden, history = network.hidden(placed.token_ids, placed.positions, batch, step.rows, history)
     rows, sampled, logprobs = _sample(network, hidden, step, rows)
     of_prompt = _prompt_logprobs(network, hidden, step, model) if layout.bucket.mixed else None
-    return pool, rows, StepOutput(sampled, logprobs, of_prompt)
+    return history, rows, StepOutput(sampled, logprobs, of_prompt)
 
 
 class _Placed(NamedTuple):

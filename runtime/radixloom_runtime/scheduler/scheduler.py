@@ -81,9 +81,14 @@ class Scheduler:
     def __init__(
         self, limits: Limits, *, max_queued_requests: int, prefix_cache: bool = True
     ) -> None:
+        """No prefixes are cached for a recurrent model, whatever `prefix_cache` says."""
         self._limits = limits
         self._max_queued_requests = max_queued_requests
-        self.ledger = Ledger(limits.num_pages, limits.page_tokens, prefix_cache=prefix_cache)
+        self.ledger = Ledger(
+            limits.num_pages,
+            limits.page_tokens,
+            prefix_cache=prefix_cache and not limits.is_recurrent,
+        )
         self.totals = Totals()
         self._waiting = WaitingQueue()
         self._running: list[Running] = []

@@ -137,6 +137,9 @@ class Limits:
     step_tokens: int
     """Most tokens in one step."""
     max_model_len: int
+    is_recurrent: bool = False
+    """A row's state only moves forward, by each token once and in order: pages that another
+    request filled do not bring it along, and no token can be taken back."""
 
 
 class StepHandle(Protocol):

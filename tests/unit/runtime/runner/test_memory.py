@@ -4,7 +4,7 @@ import pytest
 from support.tiny_models import TIED, tiny_model
 
 from radixloom_runtime.errors import CapacityError
-from radixloom_runtime.runner.memory import KVPlan, available_host_bytes, plan_kv
+from radixloom_runtime.runner.memory import KVPlan, available_host_bytes, plan_kv, plan_rows
 from radixloom_runtime.settings import RuntimeSettings
 
 TOKEN_BYTES = 2 * 2 * 3 * 8 * 4  # layers, k and v, heads, head_dim, float32
@@ -68,3 +68,30 @@ def test_host_memory_is_the_least_of_machine_and_cgroup(tmp_path, files, expecte
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text + "\n")
     assert available_host_bytes(tmp_path, meminfo) == expected
+
+
+def rows(free_bytes: int, **settings) -> int:
+    return plan_rows(
+        RuntimeSettings(**settings), row_bytes=100, free_bytes=free_bytes, default_rows=64
+    )
+
+
+def test_states_of_running_requests_take_at_most_half_of_what_is_free():
+    assert rows(1 << 20) == 64
+    assert rows(2000) == 9  # and one more for padding
+    assert rows(400) == 1
+    assert rows(2000, max_running_requests=8) == 8
+
+
+@pytest.mark.parametrize(
+    ("free_bytes", "settings"), [(300, {}), (2000, {"max_running_requests": 10})]
+)
+def test_states_that_do_not_fit_are_refused_with_what_to_do(free_bytes, settings):
+    with pytest.raises(CapacityError, match="lower max_running_requests or give more memory"):
+        rows(free_bytes, **settings)
+
+
+def test_a_model_without_states_runs_as_many_requests_as_is_said():
+    settings = RuntimeSettings(max_running_requests=500)
+    assert plan_rows(settings, row_bytes=0, free_bytes=0, default_rows=64) == 500
+    assert plan_rows(RuntimeSettings(), row_bytes=0, free_bytes=0, default_rows=64) == 64

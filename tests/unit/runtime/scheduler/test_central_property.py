@@ -71,6 +71,7 @@ def days(draw) -> tuple[list[Visit], Limits]:
         max_rows=draw(st.integers(1, 6)),
         step_tokens=draw(st.sampled_from([1, 3, 4, 16, 64])),
         max_model_len=max_model_len,
+        is_recurrent=draw(st.booleans()),
     )
     return day, limits
 
