@@ -31,7 +31,14 @@ DENSE = (
     "smollm3",
 )
 """One checkpoint of each dense family beside Llama."""
-SPARSE = ("mixtral", "qwen2-moe", "qwen3-moe-sparse")
+SPARSE = (
+    "bailing-moe-v1",
+    "bailing-moe-v2",
+    "glm4-moe",
+    "mixtral",
+    "qwen2-moe",
+    "qwen3-moe-sparse",
+)
 """Mixtures of experts."""
 
 _MAX_ROWS = 4

@@ -16,6 +16,7 @@ from typing_extensions import override
 from radixloom_runtime.models.config import Activation, ModelConfig
 from radixloom_runtime.models.params import (
     ParamSpec,
+    Transform,
     as_is,
     end_to_end,
     side_by_side,
@@ -28,10 +29,20 @@ from radixloom_runtime.ops.norm import rms_norm
 class RMSNorm(nnx.Module):
     """Root-mean-square norm with a learned scale."""
 
-    def __init__(self, checkpoint: str, dim: int, config: ModelConfig, dtype: jnp.dtype) -> None:
-        self.eps = config.norm_eps
+    def __init__(
+        self,
+        checkpoint: str,
+        dim: int,
+        config: ModelConfig,
+        dtype: jnp.dtype,
+        *,
+        eps: float | None = None,
+    ) -> None:
+        """Use `eps`, or the model's own."""
+        self.eps = config.norm_eps if eps is None else eps
         self.around_one = config.norm_around_one
-        self.scale = weight(ParamSpec((dim,), ("embed",), (checkpoint,), ((dim,),), as_is), dtype)
+        row = ParamSpec((dim,), ("embed",), (f"{checkpoint}.weight",), ((dim,),), as_is)
+        self.scale = weight(row, dtype)
 
     @override
     def __call__(self, x: Float[Array, "*T D"]) -> Float[Array, "*T D"]:
@@ -52,19 +63,21 @@ class Linear(nnx.Module):
         bias: bool,
         dtype: jnp.dtype,
     ) -> None:
+        """Read from a tensor for each of `out_dims`, or from one that holds all, end to end."""
         total = sum(out_dims)
+        stored_dims = (total,) if len(checkpoints) == 1 else out_dims
         self.kernel = weight(
             ParamSpec(
                 shape=(in_dim, total),
                 axes=axes,
                 checkpoint=tuple(f"{name}.weight" for name in checkpoints),
-                stored_shapes=tuple((out, in_dim) for out in out_dims),
+                stored_shapes=tuple((out, in_dim) for out in stored_dims),
                 transform=side_by_side,
             ),
             dtype,
         )
         names = tuple(f"{name}.bias" for name in checkpoints)
-        shapes = tuple((out,) for out in out_dims)
+        shapes = tuple((out,) for out in stored_dims)
         row = ParamSpec((total,), axes[1:], names, shapes, end_to_end)
         self.bias = weight(row, dtype) if bias else None
 
@@ -78,11 +91,17 @@ class Linear(nnx.Module):
 class Embedding(nnx.Module):
     """Rows of numbers per token id; read forwards, and backwards as output layer."""
 
-    def __init__(self, checkpoint: str, config: ModelConfig, dtype: jnp.dtype) -> None:
+    def __init__(
+        self,
+        checkpoint: str,
+        config: ModelConfig,
+        dtype: jnp.dtype,
+        *,
+        transform: Transform = as_is,
+    ) -> None:
         shape = (config.vocab_size, config.embed_dim)
-        self.table = weight(
-            ParamSpec(shape, ("vocab", "embed"), (checkpoint,), (shape,), as_is), dtype
-        )
+        row = ParamSpec(shape, ("vocab", "embed"), (f"{checkpoint}.weight",), (shape,), transform)
+        self.table = weight(row, dtype)
 
     def embed(self, token_ids: Int[Array, " T"]) -> Float[Array, "T D"]:
         """Look up tokens; an id outside the vocabulary gives the nearest one's row."""
@@ -103,14 +122,11 @@ class GatedMLP(nnx.Module):
         self, prefix: str, config: ModelConfig, dtype: jnp.dtype, *, width: int | None = None
     ) -> None:
         dim, width, bias = config.embed_dim, width or config.mlp_dim, config.mlp_bias
-        names, widths = (f"{prefix}.gate_proj", f"{prefix}.up_proj"), (width, width)
-        if config.fused_gate_up:
-            names, widths = (f"{prefix}.gate_up_proj",), (2 * width,)
+        names = tuple(f"{prefix}.{name}" for name in config.names.gate_up)
+        down = (f"{prefix}.{config.names.down}",)
         self.activation = config.activation
-        self.gate_up = Linear(names, dim, widths, ("embed", "mlp"), bias=bias, dtype=dtype)
-        self.down = Linear(
-            (f"{prefix}.down_proj",), width, (dim,), ("mlp", "embed"), bias=bias, dtype=dtype
-        )
+        self.gate_up = Linear(names, dim, (width, width), ("embed", "mlp"), bias=bias, dtype=dtype)
+        self.down = Linear(down, width, (dim,), ("mlp", "embed"), bias=bias, dtype=dtype)
 
     @override
     def __call__(self, x: Float[Array, "T D"]) -> Float[Array, "T D"]:

@@ -6,7 +6,7 @@ a family's file adds what is its own.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from radixloom_runtime.errors import ModelError
 from radixloom_runtime.models.config_linear import LinearAttention
 from radixloom_runtime.models.config_moe import Moe
+from radixloom_runtime.models.config_names import LayerNorms, Names
 from radixloom_runtime.models.config_rope import Raw, Rope, parse_rope, rotary_dim
 
 _T = TypeVar("_T")
@@ -34,16 +35,6 @@ class QKNorm(Enum):
     """Each head by itself."""
     WHOLE = "whole"
     """All heads of a token together."""
-
-
-@dataclass(frozen=True, slots=True)
-class LayerNorms:
-    """Checkpoint names of a layer's norms: what goes into a block, and what comes out of it."""
-
-    attention_in: str | None = "input_layernorm"
-    attention_out: str | None = None
-    mlp_in: str | None = "post_attention_layernorm"
-    mlp_out: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +70,14 @@ class ModelConfig:
     qk_norm: QKNorm = QKNorm.NONE
     qkv_bias: bool = False
     out_bias: bool = False
-    fused_qkv: bool = False
-    """The checkpoint holds queries, keys and values as one tensor."""
 
     # --- the rest of a layer, and what is around the layers
-    norms: LayerNorms = LayerNorms()
+    names: Names = field(default_factory=Names)
+    norms: LayerNorms = field(default_factory=LayerNorms)
     norm_around_one: bool = False
     """Norms multiply by 1 + their weight."""
     activation: Activation = Activation.SILU
     mlp_bias: bool = False
-    fused_gate_up: bool = False
     moe: Moe | None = None
     sparse_layers: tuple[bool, ...] = ()
     """Which layers have experts in the place of an MLP; empty: none."""
@@ -96,6 +85,8 @@ class ModelConfig:
     """What some layers have in the place of attention over pages."""
     embed_scale: float | None = None
     logit_soft_cap: float | None = None
+    unit_head: bool = False
+    """Each column of the output layer is divided by its length."""
 
     @property
     def paged_layers(self) -> tuple[bool, ...]:

@@ -12,81 +12,16 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 from typing_extensions import override
 
-from radixloom_runtime.models.blocks import Embedding, GatedMLP, Linear, RMSNorm
-from radixloom_runtime.models.config import ModelConfig, QKNorm
+from radixloom_runtime.models.attention import SelfAttention
+from radixloom_runtime.models.blocks import Embedding, GatedMLP, RMSNorm
+from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.models.config_rope import Rope
-from radixloom_runtime.models.history import History, place_among
+from radixloom_runtime.models.history import History
 from radixloom_runtime.models.moe import MoeMLP
+from radixloom_runtime.models.params import as_is, unit_columns
 from radixloom_runtime.models.stack import LayerKind, Stack, StepInput
 from radixloom_runtime.ops import rope
-from radixloom_runtime.ops.attention import Attention, Form, Ragged
-
-_LAYER = "model.layers.{layer}"
-_NO_WINDOW = 1 << 30
-
-
-class SelfAttention(nnx.Module):
-    """Grouped-query attention over the paged cache."""
-
-    def __init__(self, config: ModelConfig, dtype: jnp.dtype, attention: Attention) -> None:
-        prefix = f"{_LAYER}.self_attn"
-        c, bias = config, config.qkv_bias
-        query_dim, kv_dim = c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim
-        names = tuple(f"{prefix}.{name}_proj" for name in "qkv")
-        dims = (query_dim, kv_dim, kv_dim)
-        if c.fused_qkv:
-            names, dims = (f"{prefix}.qkv_proj",), (sum(dims),)
-        self.config = config
-        self.attention = attention
-        scale = c.head_dim**-0.5 if c.attention_scale is None else c.attention_scale
-        self.form = Form(scale=scale, soft_cap=c.attention_soft_cap)
-        self.qkv = Linear(names, c.embed_dim, dims, ("embed", "heads"), bias=bias, dtype=dtype)
-        self.out = Linear(
-            (f"{prefix}.o_proj",),
-            query_dim,
-            (c.embed_dim,),
-            ("heads", "embed"),
-            bias=c.out_bias,
-            dtype=dtype,
-        )
-
-        def norm(name: str, whole: int) -> RMSNorm | None:
-            if c.qk_norm is QKNorm.NONE:
-                return None
-            width = c.head_dim if c.qk_norm is QKNorm.HEAD else whole
-            return RMSNorm(f"{prefix}.{name}.weight", width, config, dtype)
-
-        self.query_norm = norm("q_norm", query_dim)
-        self.key_norm = norm("k_norm", kv_dim)
-
-    @override
-    def __call__(
-        self,
-        x: Float[Array, "T D"],
-        history: History,
-        step: StepInput,
-        index: Int[Array, ""],
-    ) -> tuple[Float[Array, "T D"], History]:
-        """Write this step's keys and values, and attend over everything before."""
-        c = self.config
-        heads = self.qkv(x).reshape(x.shape[0], -1, c.head_dim)
-        queries, keys, values = jnp.split(heads, (c.num_heads, c.num_heads + c.num_kv_heads), 1)
-        queries, keys = _norm(queries, self.query_norm, c), _norm(keys, self.key_norm, c)
-        kind = _of_layer(c.rope_of_layer, index)
-        turn = (step.cos[kind], step.sin[kind])
-        queries = rope.rotate(queries, *turn, interleaved=c.rope_interleaved)
-        keys = rope.rotate(keys, *turn, interleaved=c.rope_interleaved)
-        attended, pages = self.attention(
-            queries,
-            keys,
-            values,
-            history.pages,
-            step.batch,
-            place_among(c.paged_layers, index) * (history.pages.shape[0] // c.num_paged_layers),
-            self.form,
-            window=_window(c, index),
-        )
-        return self.out(attended.reshape(x.shape[0], -1)), history._replace(pages=pages)
+from radixloom_runtime.ops.attention import Attention, Ragged
 
 
 class Layer(nnx.Module):
@@ -95,20 +30,21 @@ class Layer(nnx.Module):
     def __init__(
         self, config: ModelConfig, dtype: jnp.dtype, attention: Attention, *, is_sparse: bool
     ) -> None:
+        prefix, norms = config.names.layer, config.norms
+
         def norm(name: str | None) -> RMSNorm | None:
-            path = f"{_LAYER}.{name}.weight"
+            path = f"{prefix}.{name}"
             return None if name is None else RMSNorm(path, config.embed_dim, config, dtype)
 
-        self.attention_in = norm(config.norms.attention_in)
+        self.attention_in = norm(norms.attention_in)
         self.attention = SelfAttention(config, dtype, attention)
-        self.attention_out = norm(config.norms.attention_out)
-        self.mlp_in = norm(config.norms.mlp_in)
+        self.attention_out = norm(norms.attention_out)
+        self.mlp_in = norm(norms.mlp_in)
         if is_sparse and config.moe is not None:
-            block = f"{_LAYER}.{config.moe.block}"
-            self.mlp = MoeMLP(block, config, config.moe, dtype)
+            self.mlp = MoeMLP(f"{prefix}.{config.moe.block}", config, config.moe, dtype)
         else:
-            self.mlp = GatedMLP(f"{_LAYER}.mlp", config, dtype)
-        self.mlp_out = norm(config.norms.mlp_out)
+            self.mlp = GatedMLP(f"{prefix}.{config.names.mlp}", config, dtype)
+        self.mlp_out = norm(norms.mlp_out)
 
     @override
     def __call__(
@@ -133,14 +69,19 @@ class Decoder(nnx.Module):
         self, config: ModelConfig, dtype: jnp.dtype, attention: Attention, *, stacked: bool
     ) -> None:
         self.config = config
-        self.embedding = Embedding("model.embed_tokens.weight", config, dtype)
+        names = config.names
+        self.embedding = Embedding(names.embedding, config, dtype)
         self.stack = Stack(
             lambda kind: Layer(config, dtype, attention, is_sparse=kind.is_sparse),
             layer_kinds(config),
             stacked=stacked,
         )
-        self.norm = RMSNorm("model.norm.weight", config.embed_dim, config, dtype)
-        self.head = None if config.tie_embeddings else Embedding("lm_head.weight", config, dtype)
+        self.norm = RMSNorm(names.final_norm, config.embed_dim, config, dtype)
+        transform = unit_columns if config.unit_head else as_is
+        head = None
+        if not config.tie_embeddings:
+            head = Embedding(names.head, config, dtype, transform=transform)
+        self.head = head
 
     def hidden(
         self,
@@ -190,24 +131,5 @@ def rope_frequencies(kind: Rope, rotary_dim: int) -> rope.Frequencies:
     )
 
 
-def _norm(heads: Array, norm: RMSNorm | None, config: ModelConfig) -> Array:
-    if norm is None:
-        return heads
-    if config.qk_norm is QKNorm.HEAD:
-        return norm(heads)
-    return norm(heads.reshape(heads.shape[0], -1)).reshape(heads.shape)
-
-
 def _maybe(norm: RMSNorm | None, x: Array) -> Array:
     return x if norm is None else norm(x)
-
-
-def _of_layer(values: tuple[int, ...], index: Int[Array, ""]) -> Int[Array, ""] | int:
-    """Look up a layer's own number; a constant if all layers have the same."""
-    return values[0] if len(set(values)) == 1 else jnp.asarray(values)[index]
-
-
-def _window(config: ModelConfig, index: Int[Array, ""]) -> Int[Array, ""] | int | None:
-    if not any(config.windows):
-        return None
-    return _of_layer(tuple(window or _NO_WINDOW for window in config.windows), index)

@@ -6,14 +6,8 @@ its windowed layers by a base of their own.
 
 from typing import Any
 
-from radixloom_runtime.models.config import (
-    LayerNorms,
-    ModelConfig,
-    QKNorm,
-    activation,
-    common,
-    required,
-)
+from radixloom_runtime.models.config import ModelConfig, QKNorm, activation, common, required
+from radixloom_runtime.models.config_names import LayerNorms
 from radixloom_runtime.models.config_rope import Raw, Rope, parse_rope, rope_of
 from radixloom_runtime.models.windows import by_type
 

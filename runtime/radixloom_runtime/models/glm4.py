@@ -1,6 +1,7 @@
 """GLM-4 (0414), dense: four norms a layer; half of a head turns, in pairs of neighbours."""
 
-from radixloom_runtime.models.config import LayerNorms, ModelConfig, common
+from radixloom_runtime.models.config import ModelConfig, common
+from radixloom_runtime.models.config_names import LayerNorms, Names
 from radixloom_runtime.models.config_rope import Raw
 
 
@@ -9,7 +10,7 @@ def configure(raw: Raw) -> ModelConfig:
     return common(
         raw,
         qkv_bias=bool(raw.get("attention_bias", False)),
-        fused_gate_up=True,
+        names=Names(gate_up=("gate_up_proj",)),
         rope_interleaved=True,
         norms=LayerNorms(
             attention_out="post_self_attn_layernorm",

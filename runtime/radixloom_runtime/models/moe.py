@@ -1,4 +1,9 @@
-"""A mixture of experts in the place of a layer's MLP."""
+"""A mixture of experts in the place of a layer's MLP.
+
+x ─► router ─► scores ─► experts, weights       (ops.routing: who)
+x ─► rows by expert ─► gate, up ─► down ─► y    (ops.moe: one grouped product per matrix)
+x ─► shared expert, maybe with a gate ──► + y
+"""
 
 from typing import Any
 
@@ -12,10 +17,57 @@ from typing_extensions import override
 
 from radixloom_runtime.models.blocks import GatedMLP, Linear, activate
 from radixloom_runtime.models.config import ModelConfig
-from radixloom_runtime.models.config_moe import Moe
-from radixloom_runtime.models.params import ParamSpec, Stored, weight
+from radixloom_runtime.models.config_moe import Moe, Scoring
+from radixloom_runtime.models.params import ParamSpec, Stored, as_is, side_by_side, weight
 from radixloom_runtime.models.stack import OneOf, with_weight
-from radixloom_runtime.ops.moe import combine, grouped_matmul, route
+from radixloom_runtime.ops.moe import Routing, combine, grouped_matmul, route
+from radixloom_runtime.ops.routing import best_experts, expert_weights, within_best_groups
+
+
+class Router(nnx.Module):
+    """Chooses each token's experts; all in float32, where near scores must not tie."""
+
+    def __init__(self, prefix: str, config: ModelConfig, moe: Moe, dtype: jnp.dtype) -> None:
+        num, dim = moe.num_experts, config.embed_dim
+        self.moe = moe
+        self.kernel = weight(
+            ParamSpec(
+                shape=(dim, num),
+                axes=("embed", "router"),
+                checkpoint=(f"{prefix}.gate.weight",),
+                stored_shapes=((num, dim),),
+                transform=side_by_side,
+            ),
+            dtype,
+        )
+        name = f"{prefix}.gate.{moe.choice_bias}"
+        row = ParamSpec((num,), ("router",), (name,), ((num,),), as_is, is_exact=True)
+        self.choice_bias = None if moe.choice_bias is None else weight(row, dtype)
+
+    @override
+    def __call__(self, x: Float[Array, "T D"]) -> Routing:
+        """Route all tokens."""
+        moe = self.moe
+
+        def score(kernel: Array) -> Array:
+            return jnp.dot(x, kernel, preferred_element_type=jnp.float32)
+
+        logits = with_weight(self.kernel.get_value(), score)
+        is_softmax = moe.scoring is Scoring.SOFTMAX
+        scores = jax.nn.softmax(logits, axis=-1) if is_softmax else jax.nn.sigmoid(logits)
+        ranked = scores if self.choice_bias is None else scores + self.choice_bias[...]
+        if moe.groups is not None:
+            ranked = within_best_groups(
+                ranked,
+                num_groups=moe.groups.num_groups,
+                groups_per_token=moe.groups.groups_per_token,
+                num_best=moe.groups.num_best,
+            )
+        experts = best_experts(ranked, moe.experts_per_token)
+        weights = expert_weights(
+            scores, experts, normalize=moe.normalizes_weights, scale=moe.weight_scale
+        )
+        return route(weights, experts, moe.num_experts)
 
 
 class MoeMLP(nnx.Module):
@@ -27,16 +79,8 @@ class MoeMLP(nnx.Module):
             tuple(f"{prefix}.experts.{i}.{name}.weight" for i in range(moe.num_experts))
             for name in moe.names
         )
-        self.moe = moe
         self.activation = config.activation
-        self.router = Linear(
-            (f"{prefix}.gate",),
-            dim,
-            (moe.num_experts,),
-            ("embed", "router"),
-            bias=False,
-            dtype=dtype,
-        )
+        self.router = Router(prefix, config, moe, dtype)
         self.gate_up = weight(
             ParamSpec(
                 shape=(moe.num_experts, dim, 2 * width),
@@ -63,8 +107,7 @@ class MoeMLP(nnx.Module):
     @override
     def __call__(self, x: Float[Array, "T D"]) -> Float[Array, "T D"]:
         """Transform each token."""
-        chosen = self.moe.experts_per_token
-        routing = route(self.router(x), chosen, normalize=self.moe.normalizes_weights)
+        routing = self.router(x)
 
         def multiply(rows: Array, matrices: Array | OneOf) -> Array:
             return with_weight(matrices, lambda m: grouped_matmul(rows, m, routing.group_sizes))
@@ -73,21 +116,24 @@ class MoeMLP(nnx.Module):
         gate, up = jnp.split(both, 2, axis=-1)
         rows = multiply(activate(gate, self.activation) * up, self.down.get_value())
         y = combine(rows, routing, x.shape[0])
-        if self.shared is None or self.shared_gate is None:
+        if self.shared is None:
             return y
-        return y + jax.nn.sigmoid(self.shared_gate(x)) * self.shared(x)
+        shared = self.shared(x)
+        if self.shared_gate is not None:
+            shared = jax.nn.sigmoid(self.shared_gate(x)) * shared
+        return y + shared
 
 
 def _shared(prefix: str, config: ModelConfig, moe: Moe, dtype: jnp.dtype) -> GatedMLP | None:
     if not moe.shared_dim:
         return None
-    return GatedMLP(f"{prefix}.shared_expert", config, dtype, width=moe.shared_dim)
+    return GatedMLP(f"{prefix}.{moe.shared}", config, dtype, width=moe.shared_dim)
 
 
 def _shared_gate(prefix: str, config: ModelConfig, moe: Moe, dtype: jnp.dtype) -> Linear | None:
-    if not moe.shared_dim:
+    if not moe.shared_dim or moe.shared_gate is None:
         return None
-    name = f"{prefix}.shared_expert_gate"
+    name = f"{prefix}.{moe.shared_gate}"
     return Linear((name,), config.embed_dim, (1,), ("embed", "one"), bias=False, dtype=dtype)
 
 

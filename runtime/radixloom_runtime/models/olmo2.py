@@ -1,6 +1,7 @@
 """OLMo 2: norms after each block instead of before it (`Olmo2ForCausalLM`)."""
 
-from radixloom_runtime.models.config import LayerNorms, ModelConfig, QKNorm, common
+from radixloom_runtime.models.config import ModelConfig, QKNorm, common
+from radixloom_runtime.models.config_names import LayerNorms
 from radixloom_runtime.models.config_rope import Raw
 
 

@@ -31,8 +31,14 @@ class ParamSpec:
     checkpoint: tuple[str, ...]
     stored_shapes: tuple[tuple[int, ...], ...]
     transform: Transform
+    is_exact: bool = False
+    """Kept in float32 whatever the model's dtype."""
     layers: tuple[int, ...] = ()
     """Layers whose tensors are stacked along a first axis; empty: not stacked."""
+
+    def dtype_in(self, model_dtype: jnp.dtype) -> jnp.dtype:
+        """Return the dtype of this weight in a model of `model_dtype`."""
+        return jnp.dtype("float32") if self.is_exact else model_dtype
 
     def at_layer(self, layer: int) -> "ParamSpec":
         """Return the row of one layer's own weight."""
@@ -58,7 +64,7 @@ class ParamSpec:
 
 def weight(spec: ParamSpec, dtype: jnp.dtype) -> nnx.Param[Any]:
     """Declare a weight inside a module's `__init__`; nothing is allocated."""
-    return nnx.Param(jax.ShapeDtypeStruct(spec.shape, dtype), spec=spec)
+    return nnx.Param(jax.ShapeDtypeStruct(spec.shape, spec.dtype_in(dtype)), spec=spec)
 
 
 def spec_of(param: Any) -> ParamSpec:
@@ -76,6 +82,13 @@ def as_is(stored: Stored) -> NDArray[Any]:
 def side_by_side(stored: Stored) -> NDArray[Any]:
     """Fuse linear layers that share an input: stored [out, in] each, here [in, sum of out]."""
     return np.concatenate([np.asarray(tensor).T for tensor in stored], axis=-1)
+
+
+def unit_columns(stored: Stored) -> NDArray[Any]:
+    """Divide each column by its length (Bailing's "norm head")."""
+    (tensor,) = stored
+    wide = np.asarray(tensor, np.float32)
+    return wide / (np.linalg.norm(wide, axis=0, keepdims=True) + 1e-7)
 
 
 def end_to_end(stored: Stored) -> NDArray[Any]:

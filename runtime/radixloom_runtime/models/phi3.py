@@ -5,10 +5,12 @@ once it grows past a length, which cached keys cannot follow; it is refused by n
 """
 
 from radixloom_runtime.models.config import ModelConfig, common
+from radixloom_runtime.models.config_names import Names
 from radixloom_runtime.models.config_rope import Raw
 from radixloom_runtime.models.windows import everywhere
 
 
 def configure(raw: Raw) -> ModelConfig:
     """Describe the family."""
-    return common(raw, fused_qkv=True, fused_gate_up=True, windows=everywhere(raw))
+    names = Names(qkv=("qkv_proj",), gate_up=("gate_up_proj",))
+    return common(raw, names=names, windows=everywhere(raw))

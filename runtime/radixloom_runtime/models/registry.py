@@ -15,8 +15,10 @@ from jaxtyping import Array, Float, Int
 
 from radixloom_runtime.errors import ModelError
 from radixloom_runtime.models import (
+    bailing_moe,
     gemma,
     glm4,
+    glm4_moe,
     llama,
     mistral,
     mixtral,
@@ -58,9 +60,12 @@ class CausalLM(Protocol):
 
 
 _ARCHITECTURES: dict[str, Callable[[Raw], ModelConfig]] = {
+    "BailingMoeForCausalLM": bailing_moe.configure_v1,
+    "BailingMoeV2ForCausalLM": bailing_moe.configure_v2,
     "Gemma2ForCausalLM": gemma.configure_gemma2,
     "Gemma3ForCausalLM": gemma.configure_gemma3,
     "Glm4ForCausalLM": glm4.configure,
+    "Glm4MoeForCausalLM": glm4_moe.configure,
     "LlamaForCausalLM": llama.configure,
     "MistralForCausalLM": mistral.configure,
     "MixtralForCausalLM": mixtral.configure,
@@ -95,8 +100,10 @@ class Model:
     @property
     def num_bytes(self) -> int:
         """Memory of all weights."""
-        itemsize = jnp.dtype(self.dtype).itemsize
-        return sum(itemsize * _product(spec.shape) for spec in self.specs)
+        return sum(
+            jnp.dtype(spec.dtype_in(self.dtype)).itemsize * _product(spec.shape)
+            for spec in self.specs
+        )
 
 
 def read_config(folder: Path) -> ModelConfig:

@@ -1,4 +1,4 @@
-"""Tokens to experts and back: routing, and one matrix product per group of rows.
+"""Tokens to experts and back: rows by expert, and one matrix product per group of rows.
 
     tokens      a b c            each goes to its k best experts
     rows        a0 c0 | b1 | a2 b2 c3 ...    sorted by expert: groups, of which many are empty
@@ -25,15 +25,11 @@ class Routing(NamedTuple):
     group_sizes: Int[Array, " E"]
 
 
-def route(scores: Float[Array, "T E"], experts_per_token: int, *, normalize: bool) -> Routing:
-    """Choose each token's experts by their softmax scores; computed in float32."""
-    shares = jax.nn.softmax(scores.astype(jnp.float32), axis=-1)
-    weights, experts = jax.lax.top_k(shares, experts_per_token)
-    if normalize:
-        weights /= jnp.sum(weights, axis=-1, keepdims=True)
+def route(weights: Float[Array, "T X"], experts: Int[Array, "T X"], num_experts: int) -> Routing:
+    """Sort by expert the rows of tokens whose experts are chosen and weighed."""
     order = jnp.argsort(experts.ravel(), stable=True)
-    sizes = jnp.zeros(scores.shape[-1], jnp.int32).at[experts.ravel()].add(1)
-    return Routing(order // experts_per_token, weights.ravel()[order], sizes)
+    sizes = jnp.zeros(num_experts, jnp.int32).at[experts.ravel()].add(1)
+    return Routing(order // experts.shape[1], weights.ravel()[order], sizes)
 
 
 def combine(rows: Float[Array, "M D"], routing: Routing, num_tokens: int) -> Float[Array, "T D"]:

@@ -75,7 +75,7 @@ def load_weights(folder: Path, model: Model, progress: BytesProgress) -> Weights
     weights: list[jax.Array] = []
     try:
         for spec in model.specs:
-            array = _load(checkpoint, spec, model.dtype)
+            array = _load(checkpoint, spec, spec.dtype_in(model.dtype))
             weights.append(array)
             done += array.nbytes
             progress(done)
@@ -88,7 +88,7 @@ def random_weights(model: Model, seed: int) -> Weights:
     """Make small weights for tests and benchmarks without a checkpoint."""
     generator = np.random.default_rng(seed)
     return tuple(
-        jnp.asarray(generator.normal(size=spec.shape, scale=0.02), model.dtype)
+        jnp.asarray(generator.normal(size=spec.shape, scale=0.02), spec.dtype_in(model.dtype))
         for spec in model.specs
     )
 

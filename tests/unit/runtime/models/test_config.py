@@ -14,7 +14,11 @@ def raw(name: str = TIED, file: str = "config.json") -> dict:
     return json.loads((folder(name) / file).read_text())
 
 
-@pytest.mark.parametrize("name", [TIED, UNTIED, *DENSE, *SPARSE])
+ONE_SCHEMA = {"bailing-moe-v1", "bailing-moe-v2"}
+"""Families that transformers 5 does not know."""
+
+
+@pytest.mark.parametrize("name", sorted({TIED, UNTIED, *DENSE, *SPARSE} - ONE_SCHEMA))
 def test_both_schemas_give_the_same_config(name):
     assert parse_config(raw(name)) == parse_config(raw(name, "config.v5.json"))
 
@@ -44,7 +48,7 @@ def test_a_config_that_cannot_be_served_is_refused(change, message):
 
 
 def test_an_unknown_architecture_is_refused_with_a_list_of_the_known():
-    with pytest.raises(ModelError, match="'MambaForCausalLM' is not supported; supported: Gemma2"):
+    with pytest.raises(ModelError, match=r"'MambaForCausalLM' is not supported; .*, Gemma2"):
         parse_config(raw() | {"architectures": ["MambaForCausalLM"]})
 
 

@@ -13,8 +13,9 @@ from radixloom_runtime.runner.weights import Checkpoint
 
 pytestmark = pytest.mark.timeout(300)  # compiles two steps of each model, on a busy machine
 
-QUICK = {"gemma3-text", "glm4", "olmo2", "qwen3-moe-sparse"}
-"""Between them: windows, two ropes, norms of every kind and place, neighbour pairs, experts."""
+QUICK = {"bailing-moe-v2", "gemma3-text", "glm4", "olmo2"}
+"""Between them: windows, two ropes, norms of every kind and place, neighbour pairs, experts, and
+those in groups."""
 
 families = pytest.mark.parametrize(
     "name",
@@ -59,13 +60,19 @@ def test_logprobs_equal_the_goldens_at_every_position(name):
         assert_same_top(top, top_ids, logprobs)
 
 
+def after_the_last(tensor: str, name: str) -> bool:
+    """Whether a tensor belongs to a layer that predicts further tokens, which is not read."""
+    parts = tensor.split(".")
+    return parts[1] == "layers" and int(parts[2]) >= tiny_model(name).config.num_layers
+
+
 @pytest.mark.parametrize("name", [*DENSE, *SPARSE])
 def test_every_tensor_of_the_checkpoint_is_named_by_exactly_one_row(name):
     named = [part for spec in tiny_model(name).specs for part in spec.checkpoint]
     assert len(named) == len(set(named))
     stored = Checkpoint(folder(name))
     try:
-        assert set(named) == set(stored.names)
+        assert set(named) == {each for each in stored.names if not after_the_last(each, name)}
     finally:
         stored.close()
 
