@@ -86,7 +86,11 @@ class Metrics:
             "radixloom_step_host_seconds", "Of the steps, time of scheduling and bookkeeping."
         )
         self.preemptions = self._counter(
-            "radixloom_preemptions", "Running requests sent back to the queue for want of KV pages."
+            "radixloom_preemptions",
+            "Running requests sent back to the queue: no KV pages, or displaced by priority.",
+        )
+        self.expired = self._counter(
+            "radixloom_requests_timed_out", "Requests whose deadline passed before their end."
         )
         self.compiles_after_warmup = self._counter(
             "radixloom_compiles_after_warmup", "Compilations after ready; each one is a defect."

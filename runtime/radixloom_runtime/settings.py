@@ -43,6 +43,15 @@ class Dtype(StrEnum):
     FLOAT32 = "float32"
 
 
+class SchedulePolicy(StrEnum):
+    """Which of a user's waiting requests is served first, at equal priority."""
+
+    LPM = "lpm"
+    """Longest prefix match: the one of whose prompt the cache holds most."""
+    FCFS = "fcfs"
+    """First come, first served."""
+
+
 class LogFormat(StrEnum):
     """How log lines are written."""
 
@@ -106,6 +115,17 @@ class RuntimeSettings(BaseSettings):
     )
     max_queued_requests: int = Field(
         1024, ge=0, description="Requests that may wait; one more is answered 429."
+    )
+    schedule_policy: SchedulePolicy = Field(
+        SchedulePolicy.LPM,
+        description="Which of a user's waiting requests goes first, at equal priority: the one with"
+        " the longest cached prefix (lpm) or the oldest (fcfs).",
+    )
+    request_timeout: float | None = Field(
+        None,
+        gt=0,
+        description="Seconds that a request may take in all, unless it says `timeout` itself; then"
+        " it ends with 408. Default: no limit.",
     )
     step_tokens: int | None = Field(
         None,

@@ -148,6 +148,7 @@ class EchoEngine:
             cached_tokens=self.prompt_tokens // 2,
             output_tokens=self.output_tokens,
             preemptions=0,
+            expired=0,
             compiles_after_warmup=0,
             step_seconds=0.01 * self.steps,
             host_seconds=0.001 * self.steps,

@@ -4,12 +4,14 @@ Overlap is the engine's: plan n+1 is made and started before plan n is finished 
 After every call the scheduler's and the cache's invariants are checked.
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from support.toy_runner import ToyHandle, ToyRunner
+from support.toy_runner import ToyHandle, ToyRunner, expected_tokens
 
 from radixloom_runtime.scheduler.scheduler import Scheduler
+from radixloom_runtime.settings import SchedulePolicy
 from radixloom_runtime.wire.messages import Output, Rejected, Sampling, Submit
 from radixloom_runtime.wire.plan import Limits, StepPlan
 
@@ -17,6 +19,15 @@ STEP_LIMIT = 5000
 """Far more steps than any test needs; reaching it means that nothing moves on."""
 
 LIMITS = Limits(num_pages=64, page_tokens=4, max_rows=8, step_tokens=16, max_model_len=128)
+
+
+SHARED = list(range(1, 41))
+"""Ten pages of four tokens."""
+
+
+def limits(**changes: int) -> Limits:
+    """`LIMITS` with changes."""
+    return dataclasses.replace(LIMITS, **changes)
 
 
 def request(
@@ -39,6 +50,7 @@ class Answer:
 
     outputs: list[Output] = field(default_factory=list)
     rejected: Rejected | None = None
+    timed_out: bool = False
 
     @property
     def token_ids(self) -> list[int]:
@@ -65,10 +77,16 @@ class Service:
         max_queued_requests: int = 1000,
         prefix_cache: bool = True,
         overlap: bool = True,
+        policy: SchedulePolicy = SchedulePolicy.LPM,
     ) -> None:
         self.scheduler = Scheduler(
-            limits, max_queued_requests=max_queued_requests, prefix_cache=prefix_cache
+            limits,
+            max_queued_requests=max_queued_requests,
+            prefix_cache=prefix_cache,
+            policy=policy,
         )
+        self.now = 0.0
+        """A step takes a second."""
         self.runner = ToyRunner(limits)
         self.answers: dict[str, Answer] = {}
         self.plans: list[StepPlan] = []
@@ -91,6 +109,8 @@ class Service:
 
         `aborts` come after the plan is made and before the one before it is committed.
         """
+        self.now += 1.0
+        self._tick()
         started = self._start()
         for request_id in aborts:
             self.abort(request_id)
@@ -123,6 +143,14 @@ class Service:
         assert ledger.num_available == ledger.num_pages
         ledger.check([])
 
+    def _tick(self) -> None:
+        for timed_out in self.scheduler.tick(self.now):
+            answer = self.answers[timed_out.request_id]
+            assert answer.finish_reason is None
+            assert not answer.timed_out
+            answer.timed_out = True
+        self.scheduler.check()
+
     def _start(self) -> tuple[StepPlan, ToyHandle] | None:
         plan = self.scheduler.plan()
         self.scheduler.check()
@@ -135,6 +163,7 @@ class Service:
         for output in self.scheduler.commit(plan, self.runner.finish(handle)):
             answer = self.answers[output.request_id]
             assert answer.finish_reason is None, "nothing follows the finish reason"
+            assert not answer.timed_out, "nothing follows the end of the time"
             answer.outputs.append(output)
         self.scheduler.check()
 
@@ -148,3 +177,14 @@ def serve_alone(submit: Submit, limits: Limits) -> Answer:
 def as_text(answers: Mapping[str, Answer]) -> dict[str, tuple[list[int], str | None]]:
     """Tokens and finish reason of every request, for comparisons."""
     return {name: (answer.token_ids, answer.finish_reason) for name, answer in answers.items()}
+
+
+def is_as_alone(service: Service, *requests: Submit) -> bool:
+    """Whether these are all requests, each with the answer it would have alone."""
+    expected = {each.request_id: expected_tokens(each, service.runner.limits) for each in requests}
+    return as_text(service.answers) == expected
+
+
+def starts_in_order(service: Service) -> list[int]:
+    """First tokens of the prompts, in the order of their admission."""
+    return [start.history_ids[0] for plan in service.plans for start in plan.starts]

@@ -4,15 +4,18 @@ Prompts that begin with these tokens make the runner misbehave when they are fir
 
     FAULTY    the runner raises
     HANGING   the step does not end
+    SLOW      from then on every step takes a while
 """
 
 import dataclasses
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from support.toy_runner import VOCAB_SIZE, ToyHandle, ToyRunner
 
+from radixloom_runtime.engine import launch
 from radixloom_runtime.engine.main import main
 from radixloom_runtime.errors import ModelError
 from radixloom_runtime.settings import RuntimeSettings
@@ -21,6 +24,9 @@ from radixloom_runtime.wire.plan import Limits, StepResult
 
 FAULTY = VOCAB_SIZE + 1
 HANGING = VOCAB_SIZE + 2
+SLOW = VOCAB_SIZE - 1
+SLOW_STEP_SECONDS = 0.02
+TESTS = Path(__file__).parents[1]
 NO_SUCH_MODEL = "no-such-model"
 STEP_LIMIT_SECONDS = 1.0
 
@@ -28,12 +34,17 @@ STEP_LIMIT_SECONDS = 1.0
 class MoodyRunner(ToyRunner):
     """A toy that fails on command."""
 
+    is_slow = False
+
     def finish(self, handle: ToyHandle) -> StepResult:
         result = super().finish(handle)
         if FAULTY in handle.first_tokens:
             raise ValueError("the toy was told to fail")
         if HANGING in handle.first_tokens:
             time.sleep(600)
+        self.is_slow |= SLOW in handle.first_tokens
+        if self.is_slow:
+            time.sleep(SLOW_STEP_SECONDS)
         return result
 
 
@@ -70,6 +81,14 @@ def build_toy(settings: RuntimeSettings, progress: Callable[[Starting], None]) -
         num_buckets=0,
     )
     return BuiltToy(MoodyRunner(limits), ready, lambda: 0)
+
+
+def toy_engine(address: str, settings: RuntimeSettings) -> tuple[Sequence[str], Mapping[str, str]]:
+    """Start this engine in the place of the real one; see `support.http_server`."""
+    argv, environment = launch.engine_command(address, settings)
+    module = argv.index("radixloom_runtime.engine")
+    argv[module] = "support.toy_engine"
+    return argv, environment | {"PYTHONPATH": str(TESTS)}
 
 
 if __name__ == "__main__":

@@ -24,7 +24,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "model": ("model", "served_model_name", "dtype", "max_model_len"),
     "HTTP": ("host", "port", "drain_seconds"),
     "memory": ("page_tokens", "kv_cache_tokens", "memory_fraction", "prefix_cache"),
-    "scheduling": ("max_running_requests", "max_queued_requests", "step_tokens"),
+    "scheduling": (
+        "max_running_requests",
+        "max_queued_requests",
+        "schedule_policy",
+        "request_timeout",
+        "step_tokens",
+    ),
     "start": ("compile_cache_dir", "warmup"),
     "several devices and hosts": (
         "tensor_parallel",

@@ -16,7 +16,7 @@ import structlog
 
 from radixloom_runtime.engine.meter import Meter
 from radixloom_runtime.errors import EngineError
-from radixloom_runtime.scheduler.policy import RETRY_AFTER_SECONDS
+from radixloom_runtime.scheduler.backpressure import DEFAULT_SECONDS
 from radixloom_runtime.scheduler.scheduler import Scheduler
 from radixloom_runtime.wire.messages import (
     Abort,
@@ -78,6 +78,7 @@ class EngineLoop:
     def turn(self) -> None:
         """Step, or wait for something to do; report now and then."""
         self._receive()
+        self._link.send(self._scheduler.tick(self._clock()))
         if not self._is_idle:
             self.step()
         if self._meter.is_report_due(self._clock()):
@@ -118,7 +119,7 @@ class EngineLoop:
         return Rejected(
             request_id=submit.request_id,
             message="the engine is shutting down and takes no more requests; try another replica",
-            retry_after_seconds=RETRY_AFTER_SECONDS,
+            retry_after_seconds=DEFAULT_SECONDS,
         )
 
     def _start(self) -> Step | None:

@@ -154,6 +154,7 @@ class _Engine:
             built.runner.limits,
             max_queued_requests=self._settings.max_queued_requests,
             prefix_cache=self._settings.prefix_cache,
+            policy=self._settings.schedule_policy,
         )
         if built.runner.limits.is_recurrent and self._settings.prefix_cache:
             log.info("engine.no_prefix_cache", reason="the model keeps a state, not only pages")

@@ -83,6 +83,7 @@ class Meter:
             cached_tokens=totals.cached_tokens,
             output_tokens=totals.output_tokens,
             preemptions=totals.preemptions,
+            expired=totals.expired,
             compiles_after_warmup=self._compiles_after_warmup(),
             step_seconds=self._step_seconds,
             host_seconds=self._step_seconds - self._device_seconds,

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from radixloom_runtime.cache.ledger import Lease
+from radixloom_runtime.scheduler.turns import AGING
 from radixloom_runtime.wire.messages import Submit, TokenLogprobs
 
 Rank = tuple[int, int]
-"""(priority, arrival): lower is served first, and preempted last."""
+"""(place in time, arrival): lower is served first, and preempted last. See `turns`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,18 @@ class Request:
     end: int
     """Length, prompt included, at which the answer is cut."""
     stop_ids: frozenset[int]
+    turn: int = 0
+    """When it is its user's turn, without regard to priority."""
 
     @property
     def rank(self) -> Rank:
-        """Place among all requests; no two are equal."""
-        return self.submit.priority, self.arrival
+        """Place among all requests; no two are equal, and it never changes."""
+        return self.turn + self.submit.priority * AGING, self.arrival
+
+    @property
+    def priority(self) -> int:
+        """Lower displaces higher."""
+        return self.submit.priority
 
     @property
     def prompt_length(self) -> int:

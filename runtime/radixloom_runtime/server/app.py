@@ -6,6 +6,7 @@ takes tens of milliseconds, in which running streams must go on.
 """
 
 import asyncio
+import dataclasses
 from http import HTTPStatus
 from typing import Any
 
@@ -24,6 +25,7 @@ from radixloom_runtime.server import (
     parsing,
     problems,
 )
+from radixloom_runtime.server.caller import user_of
 from radixloom_runtime.server.catalog import ServedModel
 from radixloom_runtime.server.form import Form
 from radixloom_runtime.server.frame import Frame
@@ -91,6 +93,11 @@ async def _answer(
     request: Request, wanted: TextRequest, order: Order, form: Form, model: ServedModel
 ) -> Response:
     service = service_of(request)
+    order = dataclasses.replace(
+        order,
+        user=user_of(request, wanted.user),
+        timeout_seconds=wanted.timeout or service.request_timeout,
+    )
     work = generation.prepare(order, model.tokenizer, service.engine, service.metrics)
     if not wanted.stream:
         return await answering.whole(request, form, work)

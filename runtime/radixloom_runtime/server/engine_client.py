@@ -4,8 +4,8 @@
     handlers ◄──── inbox per HTTP request ◄── receiver ◄── engine
 
 Handlers never touch the socket: what several of them say in one turn of the loop leaves in one
-frame. A request is forgotten with its last Output, its Rejected, or its Abort, whichever is first;
-what comes for it later is dropped.
+frame. A request is forgotten with its last Output, its Rejected or TimedOut, or its Abort,
+whichever is first; what comes for it later is dropped.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from radixloom_runtime.wire.messages import (
     Starting,
     Stats,
     Submit,
+    TimedOut,
 )
 
 StateMessage = Starting | Ready | Stats | Failed
@@ -101,12 +102,12 @@ class EngineClient:
         match message:
             case Output():
                 self._hand_over(message, is_last=message.finish_reason is not None)
-            case Rejected():
+            case Rejected() | TimedOut():
                 self._hand_over(message, is_last=True)
             case Starting() | Ready() | Stats() | Failed():
                 self._on_state(message)
 
-    def _hand_over(self, message: Output | Rejected, *, is_last: bool) -> None:
+    def _hand_over(self, message: Output | Rejected | TimedOut, *, is_last: bool) -> None:
         inbox = self._inboxes.get(message.request_id)
         if inbox is None:  # aborted while this was on its way
             return

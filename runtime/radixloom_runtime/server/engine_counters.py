@@ -23,6 +23,7 @@ class EngineCounters:
             "step_seconds": metrics.step_seconds,
             "host_seconds": metrics.host_seconds,
             "preemptions": metrics.preemptions,
+            "expired": metrics.expired,
             "compiles_after_warmup": metrics.compiles_after_warmup,
         }
         self._told = dict.fromkeys(self._counters, 0.0)

@@ -18,10 +18,10 @@ from radixloom_runtime.metrics import Metrics
 from radixloom_runtime.server.engine_client import EngineClient
 from radixloom_runtime.server.inbox import EngineLost, Event, Inbox
 from radixloom_runtime.server.order import Order, Prompt
-from radixloom_runtime.server.problems import EngineLostError
+from radixloom_runtime.server.problems import EngineLostError, RequestTimeoutError
 from radixloom_runtime.text.pipeline import TextDelta, TextPipeline
 from radixloom_runtime.text.tokenizer import Tokenizer
-from radixloom_runtime.wire.messages import Output, Rejected, Submit, TokenLogprobs
+from radixloom_runtime.wire.messages import Output, Rejected, Submit, TimedOut, TokenLogprobs
 
 _ids = itertools.count()
 _process = secrets.token_hex(4)
@@ -104,10 +104,21 @@ class Generation:
                 )
             case Rejected():
                 raise _rejection(event)
+            case TimedOut():
+                raise self._timed_out()
             case Output():
                 choice = self.choices[event.request_id]
                 # A stop string may end a choice while the engine's next token is on its way.
                 return None if choice.finish_reason else self._take(choice, event, now)
+
+    def _timed_out(self) -> RequestTimeoutError:
+        num_output = sum(choice.num_output for choice in self.choices.values())
+        return RequestTimeoutError(
+            f"the answer was not complete after {self.order.timeout_seconds:g} s, with"
+            f" {num_output} tokens generated; give a longer `timeout` or ask for fewer tokens",
+            param="timeout",
+            code="request_timeout",
+        )
 
     def _take(self, choice: Choice, output: Output, now: float) -> ChoiceDelta:
         is_first = choice.num_output == 0 and choice.last_token_at is None
@@ -137,6 +148,8 @@ def prepare(
 ) -> Generation:
     """Make the choices of an order; nothing is sent yet."""
     seed = secrets.randbits(32) if order.seed is None else order.seed
+    timeout = order.timeout_seconds
+    deadline = None if timeout is None else time.monotonic() + timeout
     choices: dict[str, Choice] = {}
     for prompt_index, prompt in enumerate(order.prompts):
         for sample in range(order.num_samples):
@@ -147,7 +160,12 @@ def prepare(
             choices[request_id] = Choice(
                 index=index,
                 prompt=prompt,
-                submit=order.submit(prompt, request_id=request_id, seed=(seed + offset) % 2**32),
+                submit=order.submit(
+                    prompt,
+                    request_id=request_id,
+                    seed=(seed + offset) % 2**32,
+                    deadline=deadline,
+                ),
                 pipeline=TextPipeline(
                     tokenizer.backend,
                     stops=order.stops,

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from radixloom_runtime.wire.messages import Output, Rejected
+from radixloom_runtime.wire.messages import Output, Rejected, TimedOut
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,7 @@ class EngineLost:
     message: str
 
 
-Event = Output | Rejected | EngineLost
+Event = Output | Rejected | TimedOut | EngineLost
 
 
 class Inbox:

@@ -44,10 +44,15 @@ class Order:
     min_tokens: int
     skip_special_tokens: bool
     priority: int
+    user: str = ""
+    """Whose turn it takes."""
+    timeout_seconds: float | None = None
     logprobs: int | None = None
     prompt_logprobs: int | None = None
 
-    def submit(self, prompt: Prompt, *, request_id: str, seed: int) -> Submit:
+    def submit(
+        self, prompt: Prompt, *, request_id: str, seed: int, deadline: float | None
+    ) -> Submit:
         """Return the engine's request for one choice."""
         return Submit(
             request_id=request_id,
@@ -59,6 +64,8 @@ class Order:
             logprobs=self.logprobs,
             prompt_logprobs=self.prompt_logprobs,
             priority=self.priority,
+            user=self.user,
+            deadline=deadline,
         )
 
 

@@ -45,6 +45,13 @@ class EngineLostError(RequestError):
     kind = "server_error"
 
 
+class RequestTimeoutError(RequestError):
+    """The request's deadline passed before its answer was complete."""
+
+    status = 408
+    kind = "timeout_error"
+
+
 class ClientDisconnectedError(Exception):
     """Nobody waits for the answer any more."""
 
@@ -78,6 +85,8 @@ def response(error: RequestError) -> Response:
     headers: dict[str, str] = {}
     if isinstance(error, OverloadedError | UnavailableError):
         headers["retry-after"] = str(math.ceil(error.retry_after_seconds))
+    if isinstance(error, RequestTimeoutError):
+        headers["x-should-retry"] = "false"  # OpenAI's clients would send it again, unasked
     return json_response(error_object(error), status=error.status, headers=headers)
 
 

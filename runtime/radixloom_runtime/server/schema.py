@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 MAX_STOPS = 16
 MAX_CHOICES = 128
 MAX_TOP_LOGPROBS = 20
+MAX_TIMEOUT_SECONDS = 86_400.0
 
 TokenId = Annotated[int, Field(ge=0)]
 StopString = Annotated[str, Field(min_length=1)]
@@ -73,7 +74,12 @@ class TextRequest(BaseModel):
     skip_special_tokens: bool | None = None
     """Default true: special tokens add no text."""
     priority: int | None = Field(None, ge=-(2**31), lt=2**31)
-    """Lower runs first."""
+    """Lower runs first, and displaces higher; each step is worth 64 turns of waiting."""
+    user: str | None = Field(None, max_length=256)
+    """At equal priority users take turns. Default: one user per API key."""
+    timeout: float | None = Field(None, gt=0, le=MAX_TIMEOUT_SECONDS)
+    """Seconds that the answer may take in all; then 408, or an error event in a stream.
+    Default: the server's --request-timeout."""
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     return_token_ids: bool | None = None

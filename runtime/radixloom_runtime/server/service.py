@@ -17,6 +17,8 @@ class Service:
     engine: EngineClient
     lifecycle: Lifecycle
     metrics: Metrics
+    request_timeout: float | None = None
+    """Seconds a request may take that does not say itself."""
 
 
 def service_of(request: Request) -> Service:

@@ -60,7 +60,9 @@ class Supervisor:
         self._counters = EngineCounters(self._metrics)
         self._lifecycle = Lifecycle()
         self._engine = EngineClient(self._channel, on_state=self._on_state)
-        self.service = Service(self._engine, self._lifecycle, self._metrics)
+        self.service = Service(
+            self._engine, self._lifecycle, self._metrics, settings.request_timeout
+        )
 
     def stop(self) -> None:
         """Begin to drain; asked again, stop at once."""

@@ -9,8 +9,8 @@ from typing import Any
 
 from radixloom_runtime.errors import RequestError
 
-WITHOUT_EFFECT = frozenset({"user", "metadata", "safety_identifier", "prompt_cache_key"})
-"""Abuse tracking, labels of stored answers, and a routing hint: they never change an answer."""
+WITHOUT_EFFECT = frozenset({"metadata", "safety_identifier", "prompt_cache_key"})
+"""Labels of stored answers, abuse tracking, and a routing hint: they never change an answer."""
 
 _NULL: tuple[Any, ...] = (None,)
 

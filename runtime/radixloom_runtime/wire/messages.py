@@ -3,14 +3,15 @@
     server process                        engine process
         Submit, Abort, Drain    ─────►    engine/loop
         Starting, Ready,        ◄─────
-        Output, Rejected, Stats, Failed
+        Output, Rejected, TimedOut,
+        Stats, Failed
 
 Token ids only: text lives in the server process. Unknown tags and fields are refused by the codec.
 """
 
 import msgspec
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 """Bumped with every change of a struct below; both ends refuse another version."""
 
 
@@ -53,7 +54,11 @@ class Submit(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown
     prompt_logprobs: int | None = None
     """The same for prompt tokens; turns off reading the prefix cache for this request."""
     priority: int = 0
-    """Lower runs first; equal priorities in order of arrival."""
+    """Lower runs first, and displaces higher."""
+    user: str = ""
+    """At equal priority users take turns; those without a name are one user."""
+    deadline: float | None = None
+    """On this machine's monotonic clock, in seconds: when nobody waits for the answer any more."""
 
 
 class Abort(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
@@ -107,6 +112,12 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unkno
     """Given when the queue is full (429); None when the request can never run (400)."""
 
 
+class TimedOut(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """A request's deadline has passed; it was forgotten, and nothing else follows for its id."""
+
+    request_id: str
+
+
 class Starting(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
     """Progress before Ready."""
 
@@ -157,6 +168,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_
     cached_tokens: int
     output_tokens: int
     preemptions: int
+    expired: int
+    """Requests whose deadline passed."""
     compiles_after_warmup: int
     step_seconds: float
     """Total seconds spent in steps, waiting for the device included."""
@@ -171,4 +184,4 @@ class Failed(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     exit_code: int
 
 
-EngineMessage = Starting | Ready | Output | Rejected | Stats | Failed
+EngineMessage = Starting | Ready | Output | Rejected | TimedOut | Stats | Failed

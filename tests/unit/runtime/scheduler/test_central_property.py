@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from support.serving import Service, serve_alone
 from support.toy_runner import VOCAB_SIZE, expected_tokens
 
+from radixloom_runtime.settings import SchedulePolicy
 from radixloom_runtime.wire.messages import Sampling, Submit
 from radixloom_runtime.wire.plan import Limits
 
@@ -47,6 +48,8 @@ def visits(draw, index: int) -> Visit:
         logprobs=draw(st.sampled_from([None, None, 0, 2])),
         prompt_logprobs=draw(st.integers(0, 2)) if wants_prompt_logprobs else None,
         priority=draw(st.sampled_from([0, 0, 0, 1, -1])),
+        user=draw(st.sampled_from(["", "", "alice", "bob"])),
+        deadline=draw(st.none() | st.none() | st.integers(arrives + 1, arrives + 25).map(float)),
     )
     leaves = draw(st.none() | st.none() | st.integers(arrives, arrives + 25))
     return Visit(submit, arrives, leaves, draw(st.booleans()))
@@ -93,17 +96,22 @@ def live_through(service: Service, day: list[Visit]) -> None:
     service.run()
 
 
-@given(day_and_limits=days(), overlap=st.booleans(), prefix_cache=st.booleans())
+@given(
+    day_and_limits=days(),
+    overlap=st.booleans(),
+    prefix_cache=st.booleans(),
+    policy=st.sampled_from(SchedulePolicy),
+)
 @settings(max_examples=150, deadline=None)
-def test_scheduling_never_changes_the_answer(day_and_limits, overlap, prefix_cache):
+def test_scheduling_never_changes_the_answer(day_and_limits, overlap, prefix_cache, policy):
     day, limits = day_and_limits
-    service = Service(limits, overlap=overlap, prefix_cache=prefix_cache)
+    service = Service(limits, overlap=overlap, prefix_cache=prefix_cache, policy=policy)
     live_through(service, day)
     for visit in day:
         answer = service.answers[visit.submit.request_id]
         token_ids, reason = expected_tokens(visit.submit, limits)
         if answer.finish_reason is None:
-            assert visit.leaves is not None or answer.rejected is not None
+            assert visit.leaves is not None or answer.rejected is not None or answer.timed_out
             assert answer.token_ids == token_ids[: len(answer.token_ids)]
         else:
             assert (answer.token_ids, answer.finish_reason) == (token_ids, reason)

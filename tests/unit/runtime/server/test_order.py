@@ -43,7 +43,7 @@ def _completion(**body: Any) -> Order:
 
 
 def _submit(order: Order) -> Submit:
-    return order.submit(order.prompts[0], request_id="r", seed=9)
+    return order.submit(order.prompts[0], request_id="r", seed=9, deadline=None)
 
 
 def _seeds(order: Order) -> list[int]:

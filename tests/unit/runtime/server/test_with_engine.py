@@ -1,38 +1,28 @@
 """The HTTP process before a real engine process: its loop and scheduler, with the toy runner."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support.http_server import HttpServer
+from support.toy_engine import toy_engine
 from support.toy_runner import expected_tokens
 
-from radixloom_runtime.engine import launch
-from radixloom_runtime.settings import RuntimeSettings
 from radixloom_runtime.wire.messages import Sampling, Submit
 from radixloom_runtime.wire.plan import Limits
 
-TESTS = Path(__file__).parents[3]
 PREFIX = [index % 50 for index in range(64)]
 """Shared by all prompts; 16 of the toy's pages."""
 NUM_STREAMS = 64
 LIMITS = Limits(num_pages=0, page_tokens=4, max_rows=0, step_tokens=0, max_model_len=128)
 
 
-def _toy_engine(address: str, settings: RuntimeSettings) -> tuple[Sequence[str], Mapping[str, str]]:
-    argv, environment = launch.engine_command(address, settings)
-    module = argv.index("radixloom_runtime.engine")
-    argv[module] = "support.toy_engine"
-    return argv, environment | {"PYTHONPATH": str(TESTS)}
-
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[HttpServer]:
     with HttpServer(
-        _toy_engine, kv_cache_tokens=2048, max_running_requests=16, max_queued_requests=64
+        toy_engine, kv_cache_tokens=2048, max_running_requests=16, max_queued_requests=64
     ) as running:
         yield running
 

@@ -1,0 +1,153 @@
+"""Decides a step: who is displaced, who decodes, whose prompt goes on, who is admitted.
+
+    displace    a waiting request of higher priority takes the room of running ones of lower
+    running     by rank: each decoding one gets a token, prompts share what is left of the budget;
+                one that needs a page and finds none evicts, then preempts whoever ranks last
+    admit       in the order of `policy`, whoever fits whole
+
+Displacing comes first, since who has a chunk in the plan can no longer be preempted.
+"""
+
+from radixloom_runtime.cache.ledger import NO_MATCH
+from radixloom_runtime.cache.radix import Match
+from radixloom_runtime.scheduler.batch import Batch
+from radixloom_runtime.scheduler.draft import Draft
+from radixloom_runtime.scheduler.request import Phase, Running, Waiting
+from radixloom_runtime.wire.plan import Limits, StepPlan
+
+
+class Planner:
+    """Makes plans from the state of a batch, and moves its members accordingly."""
+
+    def __init__(self, limits: Limits, batch: Batch) -> None:
+        self._limits = limits
+        self._batch = batch
+        self._ledger = batch.ledger
+
+    def plan(self, number: int) -> tuple[StepPlan, tuple[Running, ...]] | None:
+        """Decide the step of that number; None if there is nothing to compute."""
+        if self._batch.waiting and self._batch.may_admit:
+            self._displace()
+        num_decoding = sum(run.phase is Phase.DECODE for run in self._batch.running)
+        draft = Draft(
+            number=number,
+            decode_budget=self._limits.step_tokens,
+            prefill_budget=self._limits.step_tokens - num_decoding,
+        )
+        self._plan_running(draft)
+        self._admit(draft)
+        plan, runs = draft.finished()
+        return (plan, runs) if runs else None
+
+    # --- the running
+
+    def _plan_running(self, draft: Draft) -> None:
+        index = 0
+        while index < len(self._batch.running):  # shrinks from its end when someone is preempted
+            run = self._batch.running[index]
+            phase = run.phase
+            if phase is Phase.DECODE and draft.decode_budget > 0:
+                self._plan_decode(draft, run)
+            elif phase is Phase.PREFILL and draft.prefill_budget > 0:
+                self._plan_prefill(draft, run)
+            index += 1
+
+    def _plan_decode(self, draft: Draft, run: Running) -> None:
+        if not self._secure_places(draft, run, 1):
+            return
+        draft.decode(run)
+        run.num_planned += 1
+        run.num_in_flight += 1
+
+    def _plan_prefill(self, draft: Draft, run: Running) -> None:
+        wanted = min(run.prefill_end - run.num_planned, draft.prefill_budget)
+        length = self._secure_places(draft, run, wanted)
+        if not length:
+            return
+        draft.prefill(run, length)
+        run.num_planned += length
+        if run.phase is Phase.DECODE:
+            run.num_in_flight += 1
+        self._ledger.file(run.lease, run.token_ids, run.num_planned)
+        self._batch.may_admit = True  # a longer prefix is known: a waiting one may need fewer pages
+
+    def _secure_places(self, draft: Draft, run: Running, wanted: int) -> int:
+        """Get pages for the next `wanted` tokens of a request; return for how many there are.
+
+        Preempts those that rank after it, last first. It is fewer than wanted only for the one
+        that ranks last, which then waits for those before it.
+        """
+        page_ids = run.lease.page_ids
+        missing = self._ledger.pages_for(run.num_planned + wanted) - len(page_ids)
+        if missing <= 0:
+            return wanted
+        running = self._batch.running
+        while missing > self._ledger.num_available and running[-1] is not run:
+            self._batch.preempt(running[-1])
+        if granted := min(missing, self._ledger.num_available):
+            draft.grant(run, self._ledger.extend(run.lease, granted))
+        return min(wanted, len(page_ids) * self._limits.page_tokens - run.num_planned)
+
+    # --- the waiting
+
+    def _displace(self) -> None:
+        """Make room for the first who has priority over somebody running, if it needs that."""
+        running = self._batch.running
+        lowest = max((run.request.priority for run in running), default=0)
+        for waiting in self._batch.waiting.window:
+            request = waiting.request
+            if request.priority >= lowest:
+                continue
+            victims = [
+                run
+                for run in running
+                if run.request.priority > request.priority and run.request.rank > request.rank
+            ]
+            if victims:
+                self._make_room(waiting, victims)
+                return
+
+    def _make_room(self, waiting: Waiting, victims: list[Running]) -> None:
+        """Preempt victims, last first, until a request fits; nobody if it would not even then."""
+        gained = sum(len(run.lease.page_ids) + self._pages_missing(run) for run in victims)
+        if self._pages_lacking(waiting) > gained:
+            return
+        while victims and not (self._batch.num_free_rows and self._fits(waiting)):
+            self._batch.preempt(victims.pop())
+
+    def _admit(self, draft: Draft) -> None:
+        batch = self._batch
+        if not (batch.may_admit and batch.waiting and self._has_room(draft)):
+            return
+        batch.may_admit = False
+        for waiting in batch.waiting.candidates(lambda each: self._match(each).num_pages):
+            if self._has_room(draft) and self._fits(waiting):
+                run = batch.seat(waiting)
+                draft.start(run)
+                self._plan_prefill(draft, run)  # changes what fits: the next plan tries again
+
+    def _has_room(self, draft: Draft) -> bool:
+        return self._batch.num_free_rows > 0 and draft.prefill_budget > 0
+
+    def _match(self, waiting: Waiting) -> Match:
+        if waiting.wants_prompt_logprobs:
+            return NO_MATCH
+        return self._ledger.match(waiting.token_ids)
+
+    def _fits(self, waiting: Waiting) -> bool:
+        """Whether all its known tokens fit now, beside what the running ones need next.
+
+        Admitting on less would have it preempted before its first token.
+        """
+        return self._pages_lacking(waiting) <= 0
+
+    def _pages_lacking(self, waiting: Waiting) -> int:
+        """Count the pages that it needs, less those in the cache and those that it could have."""
+        match = self._match(waiting)
+        wanted = self._ledger.pages_for(len(waiting.token_ids)) - match.num_pages
+        room = self._ledger.num_available - match.num_evictable
+        return wanted - room + sum(map(self._pages_missing, self._batch.running))
+
+    def _pages_missing(self, run: Running) -> int:
+        """Count the pages that a running request needs next."""
+        return max(1, self._ledger.pages_for(run.prefill_end) - len(run.lease.page_ids))
