@@ -43,16 +43,39 @@ class Accelerator:
     """2: a grid `AxB`; 3: a torus `AxBxC`."""
     host_chips: tuple[int, ...]
     """Chips of the host machines there are."""
+    hbm_bytes: int
+    """Memory of one JAX device that programs may use: the limit that XLA:TPU itself states."""
+    compiler_name: str
+    """What libtpu's compiler calls the generation."""
     devices_per_chip: int = 1
     """JAX devices of one chip."""
+    compiler_options: tuple[tuple[str, str], ...] = ()
+    """What the compiler must be told beside the name: v4 runs its two cores as one device."""
+
+
+def _gib(number: float) -> int:
+    return int(number * (1 << 30))
 
 
 ACCELERATORS: dict[Generation, Accelerator] = {
-    Generation.V4: Accelerator("tpu-v4-podslice", "v4", 2, 3, (4,)),
-    Generation.V5E: Accelerator("tpu-v5-lite-podslice", "v5litepod", 1, 2, (1, 4, 8)),
-    Generation.V5P: Accelerator("tpu-v5p-slice", "v5p", 2, 3, (4,)),
-    Generation.V6E: Accelerator("tpu-v6e-slice", "v6e", 1, 2, (1, 4, 8)),
-    Generation.V7X: Accelerator("tpu7x", "tpu7x", 2, 3, (1, 4), devices_per_chip=2),
+    Generation.V4: Accelerator(
+        "tpu-v4-podslice",
+        "v4",
+        2,
+        3,
+        (4,),
+        _gib(30.75),
+        "v4",
+        compiler_options=(("chip_config_name", "megacore"),),
+    ),
+    Generation.V5E: Accelerator(
+        "tpu-v5-lite-podslice", "v5litepod", 1, 2, (1, 4, 8), _gib(15.75), "v5e"
+    ),
+    Generation.V5P: Accelerator("tpu-v5p-slice", "v5p", 2, 3, (4,), _gib(95.74), "v5p"),
+    Generation.V6E: Accelerator("tpu-v6e-slice", "v6e", 1, 2, (1, 4, 8), _gib(31.25), "v6e"),
+    Generation.V7X: Accelerator(
+        "tpu7x", "tpu7x", 2, 3, (1, 4), _gib(94.75), "tpu7x", devices_per_chip=2
+    ),
 }
 
 GRID_TOPOLOGIES = ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")

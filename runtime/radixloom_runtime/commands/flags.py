@@ -9,6 +9,7 @@ default. Secrets have no flag, since every user of a machine can read its comman
 
 import argparse
 import types
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -50,13 +51,17 @@ _METAVARS = {int: "N", float: "X", Path: "PATH", str: "TEXT"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add one flag per setting, in groups."""
     for heading, names in GROUPS.items():
-        group = parser.add_argument_group(heading)
-        for name in names:
-            _add_flag(group, name, RuntimeSettings.model_fields[name])
+        add_settings(parser.add_argument_group(heading), names)
     parser.epilog = (
         f"Each flag has an environment variable: --max-model-len is {ENV_PREFIX}MAX_MODEL_LEN.\n"
         f"The secret of a slice's hosts is taken from {ENV_PREFIX}WIRE_SECRET alone."
     )
+
+
+def add_settings(group: Any, names: Iterable[str]) -> None:
+    """Add the flags of some settings to a parser, or to a group of one."""
+    for name in names:
+        _add_flag(group, name, RuntimeSettings.model_fields[name])
 
 
 def settings_from(arguments: argparse.Namespace) -> RuntimeSettings:

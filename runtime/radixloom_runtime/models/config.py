@@ -107,8 +107,8 @@ class ModelConfig:
 
 
 def read_raw(folder: Path) -> Raw:
-    """Read `folder/config.json` as it is. Raises: `ModelError`."""
-    path = folder / "config.json"
+    """Read `folder/config.json`, or that file itself, as it is. Raises: `ModelError`."""
+    path = folder if folder.is_file() else folder / "config.json"
     try:
         raw: object = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:

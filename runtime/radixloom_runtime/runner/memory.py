@@ -29,8 +29,15 @@ _MEMINFO = Path("/proc/meminfo")
 class Device(Protocol):
     """What is asked of a jax device."""
 
-    platform: str
-    device_kind: str
+    @property
+    def platform(self) -> str:
+        """Return cpu, tpu or gpu."""
+        ...
+
+    @property
+    def device_kind(self) -> str:
+        """Return the vendor's name."""
+        ...
 
     def memory_stats(self) -> dict[str, int] | None:
         """Return bytes_limit and bytes_in_use among others; None where it is not known."""

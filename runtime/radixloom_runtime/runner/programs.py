@@ -66,7 +66,7 @@ class Programs:
 
         Tracing holds the interpreter, so it runs here; XLA compiles beside it in `threads`.
         """
-        _ = self.apply_changes, self.write_dense
+        self.compile_helpers()
         with ThreadPoolExecutor(threads, thread_name_prefix="compile") as executor:
             compiling: dict[Bucket, Future[Compiled]] = {}
             for bucket in self.layouts:
@@ -75,6 +75,10 @@ class Programs:
             for bucket, future in compiling.items():
                 self._steps[bucket] = future.result()
                 yield len(self._steps)
+
+    def compile_helpers(self) -> None:
+        """Compile what is not a step."""
+        _ = self.apply_changes, self.write_dense
 
     def step(self, bucket: Bucket) -> Compiled:
         """Return the step of a bucket; compiles it if that was not done before."""

@@ -1,0 +1,136 @@
+"""Reading a compiled step: what its text says of collectives.
+
+XLA writes each computation once, and `while` repeats its body; so a collective in the body of the
+loop over the layers counts once per layer. A conditional counts as its dearest branch.
+
+    ENTRY %main ──while, 36 trips──► %body ──fusion, call──► ... all-reduce
+
+Bytes are those of the result on one device, as the text's shapes say.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+
+_KINDS = (
+    "all-reduce",
+    "all-gather",
+    "reduce-scatter",
+    "all-to-all",
+    "ragged-all-to-all",
+    "collective-permute",
+    "collective-broadcast",
+)
+_HEAD = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\) -> .* \{$")
+_INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?[\w.\-]+ = (.*)$")
+_OPERATION = re.compile(r"(?:^|[\s)}])([a-z][a-z0-9\-]*)\(")
+_SHAPE = re.compile(r"\b(pred|[a-z]+\d+(?:e\d+m\d+\w*)?)\[([\d,]*)\]")
+_CALLED = re.compile(r"\b(?:calls|to_apply|body|true_computation|false_computation)=%?([\w.\-]+)")
+_BRANCHES = re.compile(r"\bbranch_computations=\{([^}]*)\}")
+_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Collective:
+    """One kind of traffic between devices, with one shape of result."""
+
+    kind: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def num_elements(self) -> int:
+        """Numbers in the result."""
+        return math.prod(self.shape)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the result."""
+        bits = int(re.sub(r"e\dm\d.*|\D", "", self.dtype.partition("e")[0]) or 8)
+        return math.ceil(self.num_elements * bits / 8)
+
+
+@dataclass(slots=True)
+class _Computation:
+    found: Counter[Collective] = field(default_factory=Counter[Collective])
+    called: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    """Names of computations, and how often they run."""
+    branched: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
+    """Of each conditional, the computations of which one runs."""
+
+
+def collectives(text: str) -> Counter[Collective]:
+    """Count what devices say to each other when the program of `text` runs once.
+
+    A loop whose number of trips is not known when it is compiled counts as one.
+    """
+    computations, entry = _parse(text)
+
+    @cache
+    def total(name: str) -> Counter[Collective]:
+        one = computations.get(name)
+        if one is None:
+            return Counter()
+        found = Counter(one.found)
+        for called, times in one.called:
+            for collective, count in total(called).items():
+                found[collective] += count * times
+        for branches in one.branched:
+            found += _dearest([total(branch) for branch in branches])
+        return found
+
+    return Counter(total(entry))
+
+
+def _dearest(branches: list[Counter[Collective]]) -> Counter[Collective]:
+    return max(branches, key=lambda found: sum(c.num_bytes * n for c, n in found.items()))
+
+
+def _parse(text: str) -> tuple[dict[str, _Computation], str]:
+    computations: dict[str, _Computation] = {}
+    entry, current = "", _Computation()
+    for line in text.splitlines():
+        head = _HEAD.match(line)
+        if head:
+            current = computations.setdefault(head[2], _Computation())
+            entry = head[2] if head[1] else entry
+            continue
+        instruction = _INSTRUCTION.match(line)
+        if instruction:
+            _read(instruction[1], current)
+    return computations, entry
+
+
+def _read(instruction: str, computation: _Computation) -> None:
+    """Add one instruction to its computation; what follows its name and `=`."""
+    operation = _OPERATION.search(instruction)
+    if operation is None or operation[1].endswith(("-done", "-update")):
+        return
+    kind = operation[1].removesuffix("-start")
+    if kind in _KINDS:
+        computation.found.update(_results(kind, operation[1], instruction[: operation.start(1)]))
+        return  # what it applies adds two numbers
+    branches = _BRANCHES.search(instruction)
+    if branches:
+        names = tuple(name.strip().lstrip("%") for name in branches[1].split(","))
+        computation.branched.append(names)
+    called = _CALLED.findall(instruction)
+    if kind == "conditional" and called:
+        computation.branched.append(tuple(called))
+        return
+    trips = _TRIPS.search(instruction)
+    times = int(trips[1]) if kind == "while" and trips else 1
+    computation.called += [(name, times) for name in called]
+
+
+def _results(kind: str, operation: str, result: str) -> Iterator[Collective]:
+    """Yield what a collective makes; the result of a start holds its operands too, first."""
+    shapes = [
+        Collective(kind, dtype, tuple(int(size) for size in sizes.split(",") if size))
+        for dtype, sizes in _SHAPE.findall(result)
+    ]
+    is_pair = operation.endswith("-start") and kind in ("all-gather", "collective-permute")
+    yield from shapes[1:2] if is_pair and len(shapes) > 1 else shapes

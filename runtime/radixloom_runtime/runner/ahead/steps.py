@@ -1,0 +1,210 @@
+"""From settings to compiled steps, with shapes in the place of arrays."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from radixloom_runtime import capacity
+from radixloom_runtime.errors import CapacityError, ConfigurationError
+from radixloom_runtime.models.config import ModelConfig
+from radixloom_runtime.models.registry import Model
+from radixloom_runtime.runner.ahead.findings import Findings, StepFindings, Traffic
+from radixloom_runtime.runner.ahead.hlo import Collective, collectives
+from radixloom_runtime.runner.ahead.target import Target
+from radixloom_runtime.runner.assemble import (
+    decide_limits,
+    define_model,
+    make_rows,
+    step_layouts,
+)
+from radixloom_runtime.runner.buckets import Bucket
+from radixloom_runtime.runner.history import make_history
+from radixloom_runtime.runner.programs import Compiled, Programs
+from radixloom_runtime.settings import RuntimeSettings
+from radixloom_runtime.wire.plan import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A model on a slice before anything is compiled: it fits by arithmetic."""
+
+    model: Model
+    limits: Limits
+    mesh: Mesh
+    programs: Programs
+    findings: Findings
+
+    @property
+    def buckets(self) -> tuple[Bucket, ...]:
+        """All that the engine compiles before it is ready."""
+        return tuple(self.programs.layouts)
+
+
+def draft(settings: RuntimeSettings, config: ModelConfig, target: Target) -> Draft:
+    """Decide what the engine would decide on `target`; compiles nothing.
+
+    Raises: `CapacityError` if weights and a KV cache do not fit, `ConfigurationError` for devices
+    that the model cannot be shared out to.
+    """
+    if settings.tensor_parallel > 1:
+        raise ConfigurationError("tensor_parallel > 1 comes with the multi-device engine")
+    model = define_model(settings, config, target)
+    _check_room(settings, model, target)
+    loaded = replace(target, bytes_in_use=model.num_bytes)
+    limits = decide_limits(settings, model, loaded)
+    mesh = Mesh(np.array(target.devices[:1]), ("tensor",))
+    whole = NamedSharding(mesh, PartitionSpec())
+
+    def abstract(array: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=whole)
+
+    weights = tuple(
+        jax.ShapeDtypeStruct(spec.shape, model.dtype, sharding=whole) for spec in model.specs
+    )
+    history = jax.tree.map(abstract, jax.eval_shape(lambda: make_history(model, limits)))
+    rows = jax.tree.map(abstract, jax.eval_shape(lambda: make_rows(limits, model)))
+    programs = Programs(model, step_layouts(limits), limits.num_pages, (weights, history, rows))  # pyright: ignore[reportArgumentType] - shapes stand for arrays
+    return Draft(model, limits, mesh, programs, _findings(model, limits, target, history))
+
+
+def _check_room(settings: RuntimeSettings, model: Model, target: Target) -> None:
+    if target.hbm_bytes is None:
+        return
+    itemsize = jnp.dtype(model.dtype).itemsize
+    demand = capacity.Demand(
+        weights_bytes=model.num_bytes,
+        kv_token_bytes=model.config.num_paged_layers * model.config.kv_width * itemsize,
+        least_tokens=settings.max_model_len or settings.page_tokens or 1,
+    )
+    problem = capacity.shortfall(
+        demand,
+        device_bytes=target.hbm_bytes,
+        memory_fraction=settings.memory_fraction,
+        num_devices=settings.tensor_parallel,
+    )
+    if problem is not None:
+        raise CapacityError(problem)
+
+
+def compile_steps(
+    plan: Draft, buckets: Iterable[Bucket], *, threads: int, done: Callable[[StepFindings], None]
+) -> Findings:
+    """Compile these steps, calling `done` with each in turn, and return all that was found.
+
+    Raises: `CapacityError` with the compiler's words if a step does not fit in memory.
+    """
+    steps: list[StepFindings] = []
+    with ThreadPoolExecutor(threads, thread_name_prefix="compile") as executor:
+        started = [
+            (bucket, seconds, executor.submit(_compile, lowered))
+            for bucket, seconds, lowered in _lowered(plan, buckets)
+        ]
+        for bucket, lower_seconds, future in started:
+            compiled, compile_seconds = _result(bucket, future.result)
+            found = _step_findings(plan, bucket, compiled)
+            found = replace(found, lower_seconds=lower_seconds, compile_seconds=compile_seconds)
+            steps.append(found)
+            done(found)
+    return replace(plan.findings, steps=tuple(steps))
+
+
+def _lowered(plan: Draft, buckets: Iterable[Bucket]) -> Iterator[tuple[Bucket, float, Any]]:
+    for bucket in buckets:
+        start = time.monotonic()
+        # Pallas asks the mesh, not the process's backend, what it is lowered for.
+        with jax.sharding.use_abstract_mesh(plan.mesh.abstract_mesh):
+            lowered = plan.programs.lower_step(bucket)
+        yield bucket, time.monotonic() - start, lowered
+
+
+def _compile(lowered: Any) -> tuple[Compiled, float]:
+    start = time.monotonic()
+    return lowered.compile(), time.monotonic() - start
+
+
+def _result(bucket: Bucket, result: Callable[[], tuple[Compiled, float]]) -> tuple[Compiled, float]:
+    try:
+        return result()
+    except jax.errors.JaxRuntimeError as error:
+        first = str(error).splitlines()[0]
+        if "RESOURCE_EXHAUSTED" not in first:
+            raise
+        kind = "mixed" if bucket.mixed else "decode"
+        raise CapacityError(
+            f"the {kind} step of {bucket.tokens} tokens does not fit:"
+            f" {first.removeprefix('RESOURCE_EXHAUSTED: ')} Lower memory_fraction,"
+            " max_running_requests or step_tokens, or take a larger slice"
+        ) from error
+
+
+def _findings(model: Model, limits: Limits, target: Target, history: Any) -> Findings:
+    return Findings(
+        architecture=model.config.architecture,
+        dtype=jnp.dtype(model.dtype).name,
+        target=target.summary,
+        num_devices=len(target.devices),
+        devices_per_chip=target.devices_per_chip,
+        used_devices=1,
+        hbm_bytes=target.hbm_bytes,
+        weights_bytes=model.num_bytes,
+        kv_bytes=sum(_shard_bytes(array) for array in jax.tree.leaves(history)),
+        kv_tokens=limits.num_pages * limits.page_tokens,
+        page_tokens=limits.page_tokens,
+        max_model_len=limits.max_model_len,
+        max_rows=limits.max_rows,
+        step_tokens=limits.step_tokens,
+    )
+
+
+def _step_findings(plan: Draft, bucket: Bucket, compiled: Any) -> StepFindings:
+    memory = compiled.memory_analysis()
+    found = collectives(compiled.as_text())
+    return StepFindings(
+        tokens=bucket.tokens,
+        rows=bucket.rows,
+        mixed=bucket.mixed,
+        arguments_bytes=memory.argument_size_in_bytes,
+        temporaries_bytes=memory.temp_size_in_bytes,
+        code_bytes=memory.generated_code_size_in_bytes,
+        results_bytes=memory.output_size_in_bytes - memory.alias_size_in_bytes,
+        traffic=_traffic(found),
+        weight_gathers=tuple(sorted(c for c in found if _is_weight(plan.model, c))),
+        lower_seconds=0.0,
+        compile_seconds=0.0,
+    )
+
+
+def _traffic(found: Counter[Collective]) -> tuple[Traffic, ...]:
+    kinds = sorted({collective.kind for collective in found})
+    return tuple(
+        Traffic(
+            kind,
+            sum(n for c, n in found.items() if c.kind == kind),
+            sum(n * c.num_bytes for c, n in found.items() if c.kind == kind),
+        )
+        for kind in kinds
+    )
+
+
+def _is_weight(model: Model, collective: Collective) -> bool:
+    """Whether what is gathered has as many numbers as a weight, or as one layer's part of it."""
+    if collective.kind not in ("all-gather", "all-to-all"):
+        return False
+    sizes: set[int] = set()
+    for spec in model.specs:
+        size = int(np.prod(spec.shape, dtype=np.int64))
+        sizes |= {size, size // max(1, len(spec.layers))}
+    return collective.num_elements in sizes
+
+
+def _shard_bytes(shape: Any) -> int:
+    local = shape.sharding.shard_shape(shape.shape)
+    return int(np.prod(local, dtype=np.int64)) * shape.dtype.itemsize

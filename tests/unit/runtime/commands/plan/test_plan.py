@@ -1,0 +1,67 @@
+"""The command as a user runs it: a process of its own, since it decides before jax is imported."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONFIGS = Path(__file__).parents[4] / "support" / "configs"
+
+
+def _plan(*argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "radixloom_runtime.cli", "plan", *argv],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_a_model_that_is_too_large_is_refused_before_anything_is_compiled():
+    model = str(CONFIGS / "qwen3-8b.json")
+    refused = _plan("--model", model, "--tpu", "v5e", "--topology", "1x1", "--json")
+    assert refused.returncode == 2, refused.stderr
+    assert json.loads(refused.stdout)["fits"] is False
+    assert "compiled" not in refused.stderr
+    assert "weights of 15.26 GiB" in refused.stderr
+    assert "at least 2 such devices, not 1" in refused.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_step_too_large_for_what_is_left_is_refused_in_the_compilers_words(tmp_path: Path):
+    config = json.loads((CONFIGS / "qwen3-8b.json").read_text()) | {"num_hidden_layers": 2}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    refused = _plan(
+        *("--model", str(tmp_path), "--tpu", "v5e", "--topology", "1x1"),
+        *("--memory-fraction", "1.0", "--max-running-requests", "32", "--step-tokens", "32"),
+    )
+    assert refused.returncode == 2, refused.stderr
+    assert "step of 1 tokens does not fit: " in refused.stderr
+    assert "hbm" in refused.stderr.lower()
+    assert "lower memory_fraction" in refused.stderr.lower()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_model_that_fits_is_told_with_the_compilers_figures(tmp_path: Path):
+    config = json.loads((CONFIGS / "qwen3-8b.json").read_text()) | {"num_hidden_layers": 2}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    planned = _plan(
+        *("--model", str(tmp_path), "--tpu", "v6e", "--topology", "1x1", "--json"),
+        *("--max-running-requests", "8", "--step-tokens", "64"),
+    )
+    assert planned.returncode == 0, planned.stderr
+    found = json.loads(planned.stdout)
+    assert [step["name"] for step in found["steps"]] == [
+        *("decode 1", "decode 8", "mixed 16x8", "mixed 64x8")
+    ]
+    held = found["weights_bytes"] + found["kv_bytes"]
+    for step in found["steps"]:
+        assert held <= step["arguments_bytes"] <= held * 1.01
+        assert not step["traffic"]
+        assert step["peak_bytes"] < found["hbm_bytes"]
