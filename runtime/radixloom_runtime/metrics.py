@@ -73,7 +73,7 @@ class Metrics:
         )
         self.kv_tokens = self._gauge(
             "radixloom_kv_tokens",
-            "Tokens of the KV cache: used, cached (evictable), total.",
+            "Tokens of the KV cache: used (of them pinned), cached (evictable), total.",
             "state",
         )
 

@@ -109,6 +109,13 @@ class RuntimeSettings(BaseSettings):
         " cannot: it keeps a state for each request, too.",
     )
 
+    pinned_share: float = Field(
+        0.25,
+        ge=0,
+        le=0.9,
+        description="Most of the KV cache that pinned prefixes may hold (POST /pin_prefix).",
+    )
+
     # --- scheduling
     max_running_requests: int | None = Field(
         None, ge=1, description="Requests decoded together. Default: 64 on CPU, 256 elsewhere."

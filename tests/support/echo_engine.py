@@ -149,6 +149,7 @@ class EchoEngine:
             output_tokens=self.output_tokens,
             preemptions=0,
             expired=0,
+            kv_tokens_pinned=0,
             compiles_after_warmup=0,
             step_seconds=0.01 * self.steps,
             host_seconds=0.001 * self.steps,

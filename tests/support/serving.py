@@ -12,7 +12,16 @@ from support.toy_runner import ToyHandle, ToyRunner, expected_tokens
 
 from radixloom_runtime.scheduler.scheduler import Scheduler
 from radixloom_runtime.settings import SchedulePolicy
-from radixloom_runtime.wire.messages import Output, Rejected, Sampling, Submit
+from radixloom_runtime.wire.messages import (
+    CacheChanged,
+    Flush,
+    Output,
+    Pin,
+    Rejected,
+    Sampling,
+    Submit,
+    Unpin,
+)
 from radixloom_runtime.wire.plan import Limits, StepPlan
 
 STEP_LIMIT = 5000
@@ -78,18 +87,22 @@ class Service:
         prefix_cache: bool = True,
         overlap: bool = True,
         policy: SchedulePolicy = SchedulePolicy.LPM,
+        pinned_share: float = 0.5,
     ) -> None:
         self.scheduler = Scheduler(
             limits,
             max_queued_requests=max_queued_requests,
             prefix_cache=prefix_cache,
             policy=policy,
+            pinned_share=pinned_share,
         )
         self.now = 0.0
         """A step takes a second."""
         self.runner = ToyRunner(limits)
         self.answers: dict[str, Answer] = {}
         self.plans: list[StepPlan] = []
+        self.pinned: dict[str, int] = {}
+        """Tokens of each pin that was told to be done."""
         self._overlap = overlap
         self._in_flight: tuple[StepPlan, ToyHandle] | None = None
 
@@ -103,6 +116,22 @@ class Service:
     def abort(self, request_id: str) -> None:
         self.scheduler.abort(request_id)
         self.scheduler.check()
+
+    def flush(self) -> int:
+        flushed = self.scheduler.flush(Flush(request_id="flush"))
+        self.scheduler.check()
+        return flushed.num_tokens
+
+    def pin(self, name: str, prompt_ids: Iterable[int]) -> Rejected | None:
+        rejected = self.scheduler.pin(Pin(request_id=name, prompt_ids=list(prompt_ids)))
+        self.scheduler.check()
+        return rejected
+
+    def unpin(self, name: str) -> int:
+        self.pinned.pop(name, None)
+        unpinned = self.scheduler.unpin(Unpin(request_id=name))
+        self.scheduler.check()
+        return unpinned.num_tokens
 
     def step(self, *, aborts: Iterable[str] = ()) -> bool:
         """One turn of the engine; returns whether anything was planned or committed.
@@ -140,7 +169,9 @@ class Service:
         ledger = self.scheduler.ledger
         assert self.scheduler.is_idle
         assert self.scheduler.num_running == self.scheduler.num_waiting == 0
-        assert ledger.num_available == ledger.num_pages
+        pinned_pages = ledger.num_pages - ledger.num_available
+        assert pinned_pages <= self.scheduler.pinned_pages
+        assert bool(pinned_pages) == bool(self.pinned)
         ledger.check([])
 
     def _tick(self) -> None:
@@ -161,6 +192,9 @@ class Service:
 
     def _commit(self, plan: StepPlan, handle: ToyHandle) -> None:
         for output in self.scheduler.commit(plan, self.runner.finish(handle)):
+            if isinstance(output, CacheChanged):
+                self.pinned[output.request_id] = output.num_tokens
+                continue
             answer = self.answers[output.request_id]
             assert answer.finish_reason is None, "nothing follows the finish reason"
             assert not answer.timed_out, "nothing follows the end of the time"

@@ -8,6 +8,7 @@
     extend  own pages are added at the end, evicting what nobody holds
     file    own pages that are full go into the tree, at once usable by others
     close   full pages go into the tree, the rest is free again
+    pin     pages in the tree are held for nobody in particular
 
 `file` is called when the filling of a page is *planned*, see the scheduler for why that is safe.
 If the tree has such a page already (a twin, computed twice at the same time, or the last page of
@@ -48,6 +49,12 @@ class Ledger:
         self._prefix_cache = prefix_cache
         self._allocator = PageAllocator(num_pages)
         self._tree = RadixTree(page_tokens)
+        self._pinned: list[Node] = []
+
+    @property
+    def keeps_prefixes(self) -> bool:
+        """Whether full pages are kept for others."""
+        return self._prefix_cache
 
     @property
     def num_free(self) -> int:
@@ -66,7 +73,7 @@ class Ledger:
 
     @property
     def num_used(self) -> int:
-        """Pages that leases hold; shared ones count once."""
+        """Pages that leases and pins hold; shared ones count once."""
         return self.num_pages - self.num_available
 
     def pages_for(self, num_tokens: int) -> int:
@@ -119,6 +126,25 @@ class Ledger:
         self._tree.let_go(lease.end)
         self._allocator.give_back(unused)
 
+    # --- by the operator's hand
+
+    def pin(self, token_ids: Sequence[int]) -> tuple[Node, int]:
+        """Hold the known pages of a prefix until `unpin`; return their end and number."""
+        end, page_ids = self._tree.hold(token_ids, len(token_ids) // self.page_tokens)
+        self._pinned.append(end)
+        return end, len(page_ids)
+
+    def unpin(self, end: Node) -> None:
+        """Undo one `pin`."""
+        self._pinned.remove(end)
+        self._tree.let_go(end)
+
+    def flush(self) -> int:
+        """Forget every prefix that nobody holds; return how many pages that frees."""
+        page_ids = self._tree.evict(self._tree.num_evictable)
+        self._allocator.give_back(page_ids)
+        return len(page_ids)
+
     def check(self, leases: Iterable[Lease]) -> None:
         """Assert that each page is in one place, given all leases that are open."""
         self._tree.check()
@@ -132,4 +158,5 @@ class Ledger:
             assert held[::-1] == lease.page_ids[: lease.num_filed], "a lease holds other pages"
             assert all(node.holders for node in lease.end.path()), "a leased page is not held"
         holders = sum(node.holders for node in self._tree.root.children.values())
-        assert holders == sum(1 for lease in leases if lease.num_filed), "a hold has leaked"
+        held_ends = [*(lease.end for lease in leases), *self._pinned]
+        assert holders == sum(end is not self._tree.root for end in held_ends), "a hold has leaked"

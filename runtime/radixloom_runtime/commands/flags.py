@@ -24,7 +24,7 @@ from radixloom_runtime.settings import ENV_PREFIX, RuntimeSettings
 GROUPS: dict[str, tuple[str, ...]] = {
     "model": ("model", "served_model_name", "dtype", "max_model_len"),
     "HTTP": ("host", "port", "drain_seconds"),
-    "memory": ("page_tokens", "kv_cache_tokens", "memory_fraction", "prefix_cache"),
+    "memory": ("page_tokens", "kv_cache_tokens", "memory_fraction", "prefix_cache", "pinned_share"),
     "scheduling": (
         "max_running_requests",
         "max_queued_requests",

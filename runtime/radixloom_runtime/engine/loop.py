@@ -22,9 +22,12 @@ from radixloom_runtime.wire.messages import (
     Abort,
     Drain,
     EngineMessage,
+    Flush,
+    Pin,
     Rejected,
     ServerMessage,
     Submit,
+    Unpin,
 )
 from radixloom_runtime.wire.plan import Runner, StepHandle, StepPlan
 
@@ -106,6 +109,12 @@ class EngineLoop:
                     self._submit(message)
                 case Abort(request_id):
                     self._scheduler.abort(request_id)
+                case Flush():
+                    self._link.send([self._scheduler.flush(message)])
+                case Unpin():
+                    self._link.send([self._scheduler.unpin(message)])
+                case Pin():
+                    self._pin(message)
                 case Drain():
                     log.info("engine.draining", running=self._scheduler.num_running)
                     self._is_draining = True
@@ -115,7 +124,12 @@ class EngineLoop:
         if rejected is not None:
             self._link.send([rejected])
 
-    def _refuse(self, submit: Submit) -> Rejected:
+    def _pin(self, pin: Pin) -> None:
+        rejected = self._refuse(pin) if self._is_draining else self._scheduler.pin(pin)
+        if rejected is not None:
+            self._link.send([rejected])
+
+    def _refuse(self, submit: Submit | Pin) -> Rejected:
         return Rejected(
             request_id=submit.request_id,
             message="the engine is shutting down and takes no more requests; try another replica",

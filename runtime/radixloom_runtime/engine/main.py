@@ -155,6 +155,7 @@ class _Engine:
             max_queued_requests=self._settings.max_queued_requests,
             prefix_cache=self._settings.prefix_cache,
             policy=self._settings.schedule_policy,
+            pinned_share=self._settings.pinned_share,
         )
         if built.runner.limits.is_recurrent and self._settings.prefix_cache:
             log.info("engine.no_prefix_cache", reason="the model keeps a state, not only pages")

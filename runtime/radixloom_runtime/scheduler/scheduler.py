@@ -42,17 +42,28 @@ displaced ranks behind who displaced it, so no two requests take turns at displa
 
 import heapq
 from collections import deque
+from dataclasses import replace
 
 from radixloom_runtime.cache.ledger import Ledger
 from radixloom_runtime.scheduler import stopping
 from radixloom_runtime.scheduler.answer import settle
 from radixloom_runtime.scheduler.backpressure import CompletionRate
 from radixloom_runtime.scheduler.batch import Batch, Totals
+from radixloom_runtime.scheduler.pins import Pins
 from radixloom_runtime.scheduler.planner import Planner
 from radixloom_runtime.scheduler.policy import WaitingQueue
 from radixloom_runtime.scheduler.request import Request, Running, Waiting
 from radixloom_runtime.settings import SchedulePolicy
-from radixloom_runtime.wire.messages import Output, Rejected, Submit, TimedOut
+from radixloom_runtime.wire.messages import (
+    CacheChanged,
+    Flush,
+    Output,
+    Pin,
+    Rejected,
+    Submit,
+    TimedOut,
+    Unpin,
+)
 from radixloom_runtime.wire.plan import Limits, StepPlan, StepResult
 
 MAX_IN_FLIGHT = 2
@@ -70,6 +81,7 @@ class Scheduler:
         max_queued_requests: int,
         prefix_cache: bool = True,
         policy: SchedulePolicy = SchedulePolicy.LPM,
+        pinned_share: float = 0.25,
     ) -> None:
         """No prefixes are cached for a recurrent model, whatever `prefix_cache` says."""
         self._limits = limits
@@ -79,6 +91,7 @@ class Scheduler:
             limits.page_tokens,
             prefix_cache=prefix_cache and not limits.is_recurrent,
         )
+        self._pins = Pins(self.ledger, share=pinned_share)
         self._batch = Batch(limits, self.ledger, WaitingQueue(policy))
         self._planner = Planner(limits, self._batch)
         self._in_flight: deque[tuple[StepPlan, tuple[Running, ...]]] = deque()
@@ -104,6 +117,11 @@ class Scheduler:
         return len(self._batch.running)
 
     @property
+    def pinned_pages(self) -> int:
+        """Pages that are pinned or about to be."""
+        return self._pins.num_pages
+
+    @property
     def is_idle(self) -> bool:
         """Whether every accepted request has had its last Output."""
         return not self._batch.by_id
@@ -125,11 +143,15 @@ class Scheduler:
 
     def submit(self, submit: Submit) -> Rejected | None:
         """Accept a request, or tell why not."""
-        why = stopping.refusal(submit, self._limits)
+        unpinned = replace(self._limits, num_pages=self._limits.num_pages - self._pins.num_pages)
+        why = stopping.refusal(submit, unpinned)
         if submit.request_id in self._batch.by_id:
             why = f"request id {submit.request_id!r} is in use; choose another"
         if why is not None:
             return Rejected(request_id=submit.request_id, message=why)
+        return self._queue(submit)
+
+    def _queue(self, submit: Submit) -> Rejected | None:
         if self.num_waiting >= self._max_queued_requests + self._batch.num_free_rows:
             return Rejected(
                 request_id=submit.request_id,
@@ -160,6 +182,41 @@ class Scheduler:
         if member is not None:
             self._batch.drop(member)
 
+    # --- the cache
+
+    def flush(self, flush: Flush) -> CacheChanged:
+        """Drop the cached prefixes that nobody holds."""
+        num_tokens = self.ledger.flush() * self.ledger.page_tokens
+        self._batch.may_admit = True
+        return CacheChanged(request_id=flush.request_id, num_tokens=num_tokens)
+
+    def pin(self, pin: Pin) -> Rejected | None:
+        """Begin to pin a prefix, or tell why not; `commit` tells when it is pinned."""
+        largest = max(map(self._pages_needed, self._batch.by_id.values()), default=0)
+        why = self._pins.refusal(pin, largest_open=largest)
+        if why is not None:
+            return Rejected(request_id=pin.request_id, message=why)
+        whole_pages = pin.prompt_ids[: self._pins.pages_of(pin) * self.ledger.page_tokens]
+        submit = Submit(request_id=pin.request_id, prompt_ids=whole_pages, max_tokens=0)
+        rejected = self.submit(submit)
+        if rejected is None:
+            self._pins.await_(pin)
+        return rejected
+
+    def unpin(self, unpin: Unpin) -> CacheChanged:
+        """Let a prefix be evicted again, or stop computing it."""
+        if self._pins.is_awaited(unpin.request_id):
+            self.abort(unpin.request_id)
+        num_tokens = self._pins.drop(unpin.request_id) * self.ledger.page_tokens
+        self._batch.may_admit = True
+        return CacheChanged(request_id=unpin.request_id, num_tokens=num_tokens)
+
+    def _pages_needed(self, member: Waiting | Running) -> int:
+        submit = member.request.submit
+        if self._pins.is_awaited(submit.request_id):
+            return 0  # counted as pinned
+        return self.ledger.pages_for(stopping.places_of(submit, self._limits))
+
     # --- steps
 
     def plan(self) -> StepPlan | None:
@@ -172,12 +229,12 @@ class Scheduler:
         self._in_flight.append(planned)
         return planned[0]
 
-    def commit(self, plan: StepPlan, result: StepResult) -> list[Output]:
+    def commit(self, plan: StepPlan, result: StepResult) -> list[Output | CacheChanged]:
         """Take the results of the oldest plan in flight; return what clients are to be told."""
         oldest, runs = self._in_flight.popleft()
         assert oldest is plan, f"plan {oldest.number} is to be committed before {plan.number}"
         assert result.number == plan.number, f"result {result.number} for plan {plan.number}"
-        outputs: list[Output] = []
+        outputs: list[Output | CacheChanged] = []
         num_finished = 0
         for run, chunk, chunk_result in zip(runs, plan.chunks, result.chunks, strict=True):
             if not run.is_live:
@@ -190,6 +247,8 @@ class Scheduler:
             if output.finish_reason is not None:
                 self._batch.release(run)
                 num_finished += 1
+                if self._pins.is_awaited(output.request_id):
+                    outputs[-1] = self._pins.fulfil(output.request_id, run.token_ids)
         self._completions.note(self._now, num_finished)
         return outputs
 

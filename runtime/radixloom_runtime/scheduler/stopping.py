@@ -15,6 +15,11 @@ def end_of(submit: Submit, limits: Limits) -> int:
     return min(len(submit.prompt_ids) + submit.max_tokens, limits.max_model_len)
 
 
+def places_of(submit: Submit, limits: Limits) -> int:
+    """Count the tokens whose KV a request needs: the last of an answer is never an input."""
+    return max(len(submit.prompt_ids), end_of(submit, limits) - 1)
+
+
 def first_stop_position(submit: Submit) -> int:
     """Return the first position at which a stop token may be sampled."""
     return len(submit.prompt_ids) + submit.min_tokens
@@ -48,9 +53,8 @@ def _is_over_context(submit: Submit, limits: Limits) -> str | None:
 
 
 def _is_over_cache(submit: Submit, limits: Limits) -> str | None:
-    # The last token of an answer is never an input, so it needs no place.
-    places = max(len(submit.prompt_ids), end_of(submit, limits) - 1)
-    capacity = limits.num_pages * limits.page_tokens
+    places = places_of(submit, limits)
+    capacity = limits.num_pages * limits.page_tokens  # less what is pinned
     if places <= capacity:
         return None
     return (

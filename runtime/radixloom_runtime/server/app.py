@@ -18,6 +18,7 @@ from radixloom_runtime import __version__
 from radixloom_runtime.errors import RequestError
 from radixloom_runtime.server import (
     answering,
+    cache_control,
     chat,
     completions,
     generation,
@@ -37,6 +38,7 @@ from radixloom_runtime.server.service import Service, service_of
 
 ENDPOINTS = frozenset(
     {"/v1/chat/completions", "/v1/completions", "/v1/models"}
+    | {"/flush_cache", "/pin_prefix", "/unpin_prefix"}
     | {"/healthz", "/startupz", "/readyz", "/metrics", "/version"}
 )
 """Paths that the metrics tell apart."""
@@ -112,6 +114,7 @@ def build(service: Service) -> FastAPI:
     app.state.service = service
     app.include_router(router)
     app.include_router(health.router)
+    app.include_router(cache_control.router)
     app.add_exception_handler(RequestError, _on_request_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_middleware(Frame, service=service, endpoints=ENDPOINTS)

@@ -15,10 +15,13 @@ from radixloom_runtime.server.inbox import EngineLost, Inbox
 from radixloom_runtime.wire.channels import ServerChannel
 from radixloom_runtime.wire.messages import (
     Abort,
+    CacheChanged,
     Drain,
     EngineMessage,
     Failed,
+    Flush,
     Output,
+    Pin,
     Ready,
     Rejected,
     ServerMessage,
@@ -26,6 +29,7 @@ from radixloom_runtime.wire.messages import (
     Stats,
     Submit,
     TimedOut,
+    Unpin,
 )
 
 StateMessage = Starting | Ready | Stats | Failed
@@ -43,6 +47,7 @@ class EngineClient:
         self._outbox: list[ServerMessage] = []
         self._has_outgoing = asyncio.Event()
         self._lost: EngineLost | None = None
+        self._replies: dict[str, asyncio.Future[CacheChanged | Rejected | EngineLost]] = {}
 
     @property
     def num_open(self) -> int:
@@ -69,6 +74,23 @@ class EngineClient:
         open_ids = [name for name in request_ids if self._inboxes.pop(name, None) is not None]
         self._say(*map(Abort, open_ids))
 
+    async def ask(self, message: Flush | Pin | Unpin) -> CacheChanged | Rejected | EngineLost:
+        """Send a request about the cache and wait for its answer."""
+        if self._lost is not None:
+            return self._lost
+        reply = asyncio.get_running_loop().create_future()
+        self._replies[message.request_id] = reply
+        self._say(message)
+        try:
+            return await reply
+        finally:
+            if self._replies.get(message.request_id) is reply:
+                del self._replies[message.request_id]
+
+    def unpin(self, pin_id: str) -> None:
+        """Unpin without waiting for the answer."""
+        self._say(Unpin(request_id=pin_id))
+
     def drain(self) -> None:
         """Ask the engine to finish and exit."""
         self._say(Drain())
@@ -80,6 +102,9 @@ class EngineClient:
         self._inboxes.clear()
         for inbox in inboxes.values():
             inbox.put(self._lost)
+        for reply in self._replies.values():
+            if not reply.done():
+                reply.set_result(self._lost)
 
     def _say(self, *messages: ServerMessage) -> None:
         if messages:
@@ -102,10 +127,19 @@ class EngineClient:
         match message:
             case Output():
                 self._hand_over(message, is_last=message.finish_reason is not None)
+            case CacheChanged():
+                self._reply(message)
+            case Rejected() if message.request_id in self._replies:
+                self._reply(message)
             case Rejected() | TimedOut():
                 self._hand_over(message, is_last=True)
             case Starting() | Ready() | Stats() | Failed():
                 self._on_state(message)
+
+    def _reply(self, message: CacheChanged | Rejected) -> None:
+        reply = self._replies.get(message.request_id)
+        if reply is not None and not reply.done():
+            reply.set_result(message)
 
     def _hand_over(self, message: Output | Rejected | TimedOut, *, is_last: bool) -> None:
         inbox = self._inboxes.get(message.request_id)

@@ -44,4 +44,5 @@ class EngineCounters:
         metrics.prefix_hit_ratio.set(stats.cached_tokens / max(1, stats.prompt_tokens))
         metrics.kv_tokens.labels("used").set(stats.kv_tokens_used)
         metrics.kv_tokens.labels("cached").set(stats.kv_tokens_cached)
+        metrics.kv_tokens.labels("pinned").set(stats.kv_tokens_pinned)
         metrics.kv_tokens.labels("total").set(stats.kv_tokens_total)

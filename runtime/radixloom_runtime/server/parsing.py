@@ -8,21 +8,20 @@ Whatever is wrong ends as one `RequestError` that names the parameter.
 from typing import Any, TypeVar
 
 import msgspec
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.requests import ClientDisconnect, Request
 
 from radixloom_runtime.errors import RequestError
 from radixloom_runtime.server import unsupported
 from radixloom_runtime.server.problems import BodyTooLargeError, ClientDisconnectedError
-from radixloom_runtime.server.schema import TextRequest
 from radixloom_runtime.server.schema_chat import ChatRequest
 from radixloom_runtime.server.schema_completions import CompletionRequest
 
 MAX_BODY_BYTES = 32 * 2**20
 """A million tokens as JSON numbers are about 8 MB."""
 
-RequestT = TypeVar("RequestT", bound=TextRequest)
+RequestT = TypeVar("RequestT", bound=BaseModel)
 
 _CODES = {
     "extra_forbidden": "unknown_parameter",
@@ -44,6 +43,11 @@ async def completion_request(request: Request) -> CompletionRequest:
     """Read and check a text completion's body. Raises: `RequestError`."""
     body = await _json_object(request)
     return _validate(CompletionRequest, _without_effect_free(body, unsupported.COMPLETIONS))
+
+
+async def plain_request(request: Request, kind: type[RequestT]) -> RequestT:
+    """Read and check a body that OpenAI does not define. Raises: `RequestError`."""
+    return _validate(kind, await _json_object(request))
 
 
 async def _json_object(request: Request) -> dict[str, Any]:

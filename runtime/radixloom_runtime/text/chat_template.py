@@ -37,15 +37,18 @@ class ChatTemplate:
             ) from error
         self._special_tokens = dict(special_tokens)
 
-    def render(self, messages: Sequence[Message]) -> str:
-        """Write the prompt, up to where the assistant begins to speak.
+    def render(self, messages: Sequence[Message], *, generation_prompt: bool = True) -> str:
+        """Write the prompt, up to where the assistant begins to speak, or to the last turn's end.
 
         Raises: `RequestError` when the template refuses these messages, such as two user turns
         in a row.
         """
         try:
             return self._template.render(
-                messages=messages, tools=None, add_generation_prompt=True, **self._special_tokens
+                messages=messages,
+                tools=None,
+                add_generation_prompt=generation_prompt,
+                **self._special_tokens,
             )
         except (jinja2.TemplateError, TypeError, ValueError) as error:
             raise RequestError(

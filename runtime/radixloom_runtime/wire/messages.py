@@ -2,8 +2,10 @@
 
     server process                        engine process
         Submit, Abort, Drain    ─────►    engine/loop
+        Flush, Pin, Unpin
         Starting, Ready,        ◄─────
         Output, Rejected, TimedOut,
+        CacheChanged,
         Stats, Failed
 
 Token ids only: text lives in the server process. Unknown tags and fields are refused by the codec.
@@ -71,7 +73,28 @@ class Drain(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """Finish what is accepted, then exit 0."""
 
 
-ServerMessage = Submit | Abort | Drain
+class Flush(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Drop all cached prefixes that no running request and no pin holds."""
+
+    request_id: str
+
+
+class Pin(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Compute a prefix if need be, and keep its whole pages until Unpin."""
+
+    request_id: str
+    """Names the pin from then on."""
+    prompt_ids: list[int]
+
+
+class Unpin(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Let a pinned prefix be evicted again; also when it is still being computed."""
+
+    request_id: str
+    """Of the Pin."""
+
+
+ServerMessage = Submit | Abort | Drain | Flush | Pin | Unpin
 
 
 class TokenLogprobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
@@ -118,6 +141,14 @@ class TimedOut(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unkno
     request_id: str
 
 
+class CacheChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """What a Flush, Pin or Unpin has done; the answer to a Pin may be Rejected instead."""
+
+    request_id: str
+    num_tokens: int
+    """Dropped, pinned, or unpinned (0: there was no such pin)."""
+
+
 class Starting(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
     """Progress before Ready."""
 
@@ -157,9 +188,10 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_
     num_running: int
     num_waiting: int
     kv_tokens_used: int
-    """Held by running requests; pages shared by several count once."""
+    """Held by running requests or pinned; pages shared by several count once."""
     kv_tokens_cached: int
     """Held by the prefix cache alone; can be evicted."""
+    kv_tokens_pinned: int
     kv_tokens_total: int
     steps: int
     seconds_since_step: float
@@ -184,4 +216,4 @@ class Failed(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     exit_code: int
 
 
-EngineMessage = Starting | Ready | Output | Rejected | TimedOut | Stats | Failed
+EngineMessage = Starting | Ready | Output | Rejected | TimedOut | CacheChanged | Stats | Failed

@@ -1,5 +1,6 @@
 """However requests are batched, chunked, cached, evicted, preempted or aborted: the same tokens."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import hypothesis.strategies as st
@@ -79,9 +80,44 @@ def days(draw) -> tuple[list[Visit], Limits]:
     return day, limits
 
 
-def live_through(service: Service, day: list[Visit]) -> None:
+@dataclass(frozen=True)
+class Upkeep:
+    """What is done to the cache by hand, at a step."""
+
+    step: int
+    what: str
+    prefix: list[int]
+
+
+@st.composite
+def upkeeps(draw) -> list[Upkeep]:
+    one = st.builds(
+        Upkeep,
+        st.integers(0, 20),
+        st.sampled_from(["flush", "pin", "unpin", "unpin"]),
+        st.sampled_from([STEMS[0][:8], STEMS[1][:17], STEMS[2]]),
+    )
+    return draw(st.lists(one, max_size=6))
+
+
+def keep_up(service: Service, upkeep: Upkeep) -> None:
+    name = f"pin{len(upkeep.prefix)}"
+    match upkeep.what:
+        case "flush":
+            service.flush()
+        case "pin":
+            service.pin(name, upkeep.prefix)
+        case "unpin":
+            service.unpin(name)
+
+
+def live_through(service: Service, day: list[Visit], upkeep: Sequence[Upkeep] = ()) -> None:
     """Let clients come and go at their steps, and run until all is done."""
-    for step in range(1 + max(max(visit.arrives, visit.leaves or 0) for visit in day)):
+    last = max(max(visit.arrives, visit.leaves or 0) for visit in day)
+    for step in range(1 + max(last, *(each.step for each in upkeep), 0)):
+        for each in upkeep:
+            if each.step == step:
+                keep_up(service, each)
         service.submit(*(visit.submit for visit in day if visit.arrives == step))
         for visit in day:
             if visit.leaves == step and not visit.leaves_in_mid_step:
@@ -101,12 +137,13 @@ def live_through(service: Service, day: list[Visit]) -> None:
     overlap=st.booleans(),
     prefix_cache=st.booleans(),
     policy=st.sampled_from(SchedulePolicy),
+    upkeep=upkeeps(),
 )
 @settings(max_examples=150, deadline=None)
-def test_scheduling_never_changes_the_answer(day_and_limits, overlap, prefix_cache, policy):
+def test_scheduling_never_changes_the_answer(day_and_limits, overlap, prefix_cache, policy, upkeep):
     day, limits = day_and_limits
     service = Service(limits, overlap=overlap, prefix_cache=prefix_cache, policy=policy)
-    live_through(service, day)
+    live_through(service, day, upkeep)
     for visit in day:
         answer = service.answers[visit.submit.request_id]
         token_ids, reason = expected_tokens(visit.submit, limits)

@@ -1,0 +1,132 @@
+"""`/flush_cache`, `/pin_prefix`, `/unpin_prefix`: the prefix cache by hand.
+
+A pinned prefix stays in the KV cache until it is unpinned or the server ends, within
+`--pinned-share`. Whole pages are kept; the answer says how many tokens that makes.
+"""
+
+import asyncio
+import itertools
+import secrets
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from starlette.responses import Response
+
+from radixloom_runtime.errors import OverloadedError, RequestError
+from radixloom_runtime.server import answering, order, parsing
+from radixloom_runtime.server.inbox import EngineLost
+from radixloom_runtime.server.lifecycle import Serving
+from radixloom_runtime.server.problems import EngineLostError, json_response
+from radixloom_runtime.server.schema import TokenId
+from radixloom_runtime.server.schema_chat import Message
+from radixloom_runtime.server.service import Service, service_of
+from radixloom_runtime.wire.messages import CacheChanged, Flush, Pin, Rejected, Unpin
+
+router = APIRouter(tags=["prefix cache"])
+
+_ids = itertools.count()
+
+
+class PinRequest(BaseModel):
+    """The beginning of prompts to come: a text, token ids, or messages."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    prompt: str | list[TokenId] | None = None
+    messages: list[Message] | None = Field(None, min_length=1)
+    """Written by the chat template, up to the end of the last one."""
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "PinRequest":
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("give either prompt or messages")
+        return self
+
+
+class UnpinRequest(BaseModel):
+    """Which prefix to let go."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    id: str
+
+
+class PinNotFoundError(RequestError):
+    """There is no such pin."""
+
+    status = 404
+
+
+def _body_of(kind: type[BaseModel]) -> dict[str, object]:
+    schema = {"schema": kind.model_json_schema()}
+    return {"requestBody": {"required": True, "content": {"application/json": schema}}}
+
+
+@router.post("/flush_cache")
+async def flush_cache(request: Request) -> Response:
+    """Drop every cached prefix that no running request and no pin holds."""
+    service = service_of(request)
+    service.lifecycle.admit()
+    reply = _done(await service.engine.ask(Flush(request_id=f"flush-{next(_ids)}")))
+    return json_response({"flushed_tokens": reply.num_tokens})
+
+
+@router.post("/pin_prefix", openapi_extra=_body_of(PinRequest))
+async def pin_prefix(request: Request) -> Response:
+    """Compute a prefix, if need be, and keep it in the cache."""
+    service = service_of(request)
+    serving = service.lifecycle.admit()
+    wanted = await parsing.plain_request(request, PinRequest)
+    prompt_ids = await asyncio.to_thread(prompt_ids_of, wanted, serving)
+    pin = Pin(request_id=f"pin-{secrets.token_hex(8)}", prompt_ids=prompt_ids)
+    reply = _done(await answering.until_disconnect(request.receive, _pinned(service, pin)))
+    return json_response({"id": pin.request_id, "pinned_tokens": reply.num_tokens})
+
+
+@router.post("/unpin_prefix", openapi_extra=_body_of(UnpinRequest))
+async def unpin_prefix(request: Request) -> Response:
+    """Let a pinned prefix be evicted again."""
+    service = service_of(request)
+    service.lifecycle.admit()
+    wanted = await parsing.plain_request(request, UnpinRequest)
+    reply = _done(await service.engine.ask(Unpin(request_id=wanted.id)))
+    if not reply.num_tokens:
+        raise PinNotFoundError(f"there is no pin {wanted.id!r}", param="id", code="pin_not_found")
+    return json_response({"unpinned_tokens": reply.num_tokens})
+
+
+def prompt_ids_of(wanted: PinRequest, serving: Serving) -> list[int]:
+    """Return the tokens to pin. Raises: `RequestError`."""
+    tokenizer, template = serving.model.tokenizer, serving.model.chat_template
+    ids = wanted.prompt
+    if isinstance(ids, str):
+        ids = tokenizer.encode(ids, add_special_tokens=True)
+    if wanted.messages is not None:
+        if template is None:
+            raise RequestError("the model has no chat template; give prompt", param="messages")
+        messages = [message.for_template() for message in wanted.messages]
+        text = template.render(messages, generation_prompt=False)
+        ids = tokenizer.encode(text, add_special_tokens=False)
+    return order.fit(
+        ids or [], serving.limits, max_tokens=0, default_max_tokens=0, param="prompt"
+    ).ids
+
+
+async def _pinned(service: Service, pin: Pin) -> CacheChanged | Rejected | EngineLost:
+    try:
+        return await service.engine.ask(pin)
+    except asyncio.CancelledError:  # the client is gone: nobody would ever unpin it
+        service.engine.unpin(pin.request_id)
+        raise
+
+
+def _done(reply: CacheChanged | Rejected | EngineLost) -> CacheChanged:
+    match reply:
+        case CacheChanged():
+            return reply
+        case EngineLost(message):
+            raise EngineLostError(f"the engine ended: {message}", code="engine_lost")
+        case Rejected(message=message, retry_after_seconds=seconds):
+            if seconds is None:
+                raise RequestError(message, code="cannot_pin")
+            raise OverloadedError(message, retry_after_seconds=seconds)

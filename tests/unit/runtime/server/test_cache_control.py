@@ -1,0 +1,91 @@
+"""The prefix cache by hand, from HTTP to a real engine with the toy runner."""
+
+from collections.abc import Iterator
+
+import pytest
+from support.http_server import HttpServer
+from support.tiny import FOLDER
+from support.toy_engine import toy_engine
+
+from radixloom_runtime.server import catalog, chat
+from radixloom_runtime.server.cache_control import PinRequest, prompt_ids_of
+from radixloom_runtime.server.lifecycle import Serving
+from radixloom_runtime.server.schema_chat import ChatRequest
+from radixloom_runtime.wire.messages import Ready
+
+PROMPT = [index % 50 for index in range(32)]
+
+
+@pytest.fixture
+def server() -> Iterator[HttpServer]:
+    with HttpServer(toy_engine, kv_cache_tokens=256, pinned_share=0.25) as running:
+        yield running
+
+
+def _cached(server: HttpServer) -> int:
+    body = {"model": "tiny_tokenizer", "prompt": [*PROMPT, 7], "max_tokens": 1}
+    answer = server.client.post("/v1/completions", json=body).json()
+    return answer["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+
+def test_the_cache_is_flushed(server: HttpServer):
+    assert (_cached(server), _cached(server)) == (0, 32)
+    answer = server.client.post("/flush_cache")
+    assert (answer.status_code, answer.json()) == (200, {"flushed_tokens": 32})
+    assert _cached(server) == 0
+
+
+def test_a_pinned_prefix_outlives_a_flush_until_it_is_unpinned(server: HttpServer):
+    pinned = server.client.post("/pin_prefix", json={"prompt": PROMPT}).json()
+    assert pinned["pinned_tokens"] == 32
+    server.poll("/metrics", lambda _: server.metric('radixloom_kv_tokens{state="pinned"}') == 32)
+    server.client.post("/flush_cache")
+    assert _cached(server) == 32
+    unpinned = server.client.post("/unpin_prefix", json={"id": pinned["id"]})
+    assert unpinned.json() == {"unpinned_tokens": 32}
+    server.client.post("/flush_cache")
+    assert _cached(server) == 0
+
+
+def test_pinned_messages_are_a_prefix_of_the_prompts_that_begin_with_them():
+    ready = Ready(
+        max_model_len=200,
+        vocab_size=512,
+        kv_cache_tokens=1000,
+        page_tokens=4,
+        max_running_requests=4,
+        dtype="float32",
+        device="none",
+        start_seconds={},
+        compile_cache_hits=0,
+        num_buckets=0,
+    )
+    serving = Serving(catalog.load(FOLDER, "tiny"), ready)
+    system = {"role": "system", "content": "to be or not to be"}
+    pinned = prompt_ids_of(PinRequest.model_validate({"messages": [system]}), serving)
+    messages = [system, {"role": "user", "content": "hello"}]
+    request = ChatRequest.model_validate({"model": "tiny", "messages": messages})
+    prompt = chat.make_order(request, serving).prompts[0].ids
+    assert len(pinned) > 4
+    assert prompt[: len(pinned)] == pinned
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({}, 400, "invalid_value"),
+        ({"prompt": [1], "messages": [{"role": "user", "content": "a"}]}, 400, "invalid_value"),
+        ({"prompt": [1, 2]}, 400, "cannot_pin"),
+        ({"prompt": PROMPT * 3}, 400, "cannot_pin"),
+        ({"prompt": []}, 400, None),
+        ({"prompt": [1], "more": 1}, 400, "unknown_parameter"),
+    ],
+)
+def test_what_cannot_be_pinned_is_told_in_openais_form(server: HttpServer, body, status, code):
+    answer = server.client.post("/pin_prefix", json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+def test_an_unknown_pin_is_a_404(server: HttpServer):
+    answer = server.client.post("/unpin_prefix", json={"id": "pin-0"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "pin_not_found")
