@@ -1,4 +1,4 @@
-"""Serves requests with a scheduler and the toy runner as the engine does, but step by step.
+"""Serves requests with a scheduler and a runner (the toy) as the engine does, but step by step.
 
 Overlap is the engine's: plan n+1 is made and started before plan n is finished and committed.
 After every call the scheduler's and the cache's invariants are checked.
@@ -7,8 +7,9 @@ After every call the scheduler's and the cache's invariants are checked.
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from support.toy_runner import ToyHandle, ToyRunner, expected_tokens
+from support.toy_runner import ToyRunner, expected_tokens
 
 from radixloom_runtime.scheduler.scheduler import Scheduler
 from radixloom_runtime.settings import SchedulePolicy
@@ -22,7 +23,7 @@ from radixloom_runtime.wire.messages import (
     Submit,
     Unpin,
 )
-from radixloom_runtime.wire.plan import Limits, StepPlan
+from radixloom_runtime.wire.plan import Limits, Runner, StepHandle, StepPlan
 
 STEP_LIMIT = 5000
 """Far more steps than any test needs; reaching it means that nothing moves on."""
@@ -77,7 +78,7 @@ class Answer:
 
 
 class Service:
-    """A scheduler, a toy runner, and what was answered so far."""
+    """A scheduler, a runner, and what was answered so far."""
 
     def __init__(
         self,
@@ -88,7 +89,9 @@ class Service:
         overlap: bool = True,
         policy: SchedulePolicy = SchedulePolicy.LPM,
         pinned_share: float = 0.5,
+        runner: Runner[Any] | None = None,
     ) -> None:
+        """The runner is the toy, or one that was built for no less than `limits`."""
         self.scheduler = Scheduler(
             limits,
             max_queued_requests=max_queued_requests,
@@ -98,13 +101,13 @@ class Service:
         )
         self.now = 0.0
         """A step takes a second."""
-        self.runner = ToyRunner(limits)
+        self.runner = runner or ToyRunner(limits)
         self.answers: dict[str, Answer] = {}
         self.plans: list[StepPlan] = []
         self.pinned: dict[str, int] = {}
         """Tokens of each pin that was told to be done."""
         self._overlap = overlap
-        self._in_flight: tuple[StepPlan, ToyHandle] | None = None
+        self._in_flight: tuple[StepPlan, StepHandle] | None = None
 
     def submit(self, *requests: Submit) -> None:
         for each in requests:
@@ -182,7 +185,7 @@ class Service:
             answer.timed_out = True
         self.scheduler.check()
 
-    def _start(self) -> tuple[StepPlan, ToyHandle] | None:
+    def _start(self) -> tuple[StepPlan, StepHandle] | None:
         plan = self.scheduler.plan()
         self.scheduler.check()
         if plan is None:
@@ -190,7 +193,7 @@ class Service:
         self.plans.append(plan)
         return plan, self.runner.start(plan)
 
-    def _commit(self, plan: StepPlan, handle: ToyHandle) -> None:
+    def _commit(self, plan: StepPlan, handle: StepHandle) -> None:
         for output in self.scheduler.commit(plan, self.runner.finish(handle)):
             if isinstance(output, CacheChanged):
                 self.pinned[output.request_id] = output.num_tokens

@@ -40,6 +40,8 @@ SPARSE = (
     "qwen3-moe-sparse",
 )
 """Mixtures of experts."""
+HYBRID = ("qwen3-next",)
+"""Linear attention in most layers."""
 
 _MAX_ROWS = 4
 _STEP_TOKENS = 80
@@ -64,7 +66,8 @@ def tiny_runner(
     """One runner a process and shape; a step is compiled when first used."""
     model = tiny_model(name, stacked=stacked)
     weights = load_weights(folder(name), model, lambda _: None)
-    limits = Limits(num_pages, page_tokens, _MAX_ROWS, _STEP_TOKENS, 512)
+    is_recurrent = model.config.linear is not None
+    limits = Limits(num_pages, page_tokens, _MAX_ROWS, _STEP_TOKENS, 512, is_recurrent)
     history = make_history(model, limits)
     rows = initial_state(_MAX_ROWS, -(-512 // page_tokens), model.config.vocab_size)
     layouts = tuple(StepLayout(bucket, page_tokens, _MAX_ROWS) for bucket in _BUCKETS)

@@ -1,5 +1,6 @@
 """Grouped-query attention: keys and values of a few heads, each read by several query heads."""
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
@@ -22,6 +23,7 @@ class SelfAttention(nnx.Module):
         c, names = config, config.names
         prefix = f"{names.layer}.{names.attention}"
         query_dim, kv_dim = c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim
+        gated_dim = 2 * query_dim if c.gates_attention else query_dim
         self.config = config
         self.attention = attention
         scale = c.head_dim**-0.5 if c.attention_scale is None else c.attention_scale
@@ -29,7 +31,7 @@ class SelfAttention(nnx.Module):
         self.qkv = Linear(
             tuple(f"{prefix}.{name}" for name in names.qkv),
             c.embed_dim,
-            (query_dim, kv_dim, kv_dim),
+            (gated_dim, kv_dim, kv_dim),
             ("embed", "heads"),
             bias=c.qkv_bias,
             dtype=dtype,
@@ -63,7 +65,11 @@ class SelfAttention(nnx.Module):
         """Write this step's keys and values, and attend over everything before."""
         c = self.config
         heads = self.qkv(x).reshape(x.shape[0], -1, c.head_dim)
-        queries, keys, values = jnp.split(heads, (c.num_heads, c.num_heads + c.num_kv_heads), 1)
+        num_queries = heads.shape[1] - 2 * c.num_kv_heads
+        queries, keys, values = jnp.split(heads, (num_queries, num_queries + c.num_kv_heads), 1)
+        gates = None
+        if c.gates_attention:
+            queries, gates = queries[:, 0::2], queries[:, 1::2]
         queries, keys = _norm(queries, self.query_norm, c), _norm(keys, self.key_norm, c)
         kind = of_layer(c.rope_of_layer, index)
         turn = (step.cos[kind], step.sin[kind])
@@ -79,6 +85,8 @@ class SelfAttention(nnx.Module):
             self.form,
             window=_window(c, index),
         )
+        if gates is not None:
+            attended *= jax.nn.sigmoid(gates)
         return self.out(attended.reshape(x.shape[0], -1)), history._replace(pages=pages)
 
 

@@ -70,6 +70,8 @@ class ModelConfig:
     qk_norm: QKNorm = QKNorm.NONE
     qkv_bias: bool = False
     out_bias: bool = False
+    gates_attention: bool = False
+    """What a head reads is multiplied by a gate; each head's query is stored with it."""
 
     # --- the rest of a layer, and what is around the layers
     names: Names = field(default_factory=Names)

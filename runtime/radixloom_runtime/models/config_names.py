@@ -27,6 +27,8 @@ class Names:
     """One name: a tensor that holds all queries, then keys, then values."""
     attention_out: str = "o_proj"
     qk_norms: tuple[str, str] = ("q_norm", "k_norm")
+    linear: str = "linear_attn"
+    """Linear attention, in the layers that have it."""
 
     mlp: str = "mlp"
     gate_up: tuple[str, ...] = ("gate_proj", "up_proj")

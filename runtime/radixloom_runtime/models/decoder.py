@@ -16,6 +16,7 @@ from radixloom_runtime.models.attention import SelfAttention
 from radixloom_runtime.models.blocks import Embedding, GatedMLP, RMSNorm
 from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.models.config_rope import Rope
+from radixloom_runtime.models.gated_delta import GatedDeltaNet
 from radixloom_runtime.models.history import History
 from radixloom_runtime.models.moe import MoeMLP
 from radixloom_runtime.models.params import as_is, unit_columns
@@ -28,7 +29,7 @@ class Layer(nnx.Module):
     """Attention, then MLP or experts, each added to what came in."""
 
     def __init__(
-        self, config: ModelConfig, dtype: jnp.dtype, attention: Attention, *, is_sparse: bool
+        self, config: ModelConfig, dtype: jnp.dtype, attention: Attention, kind: LayerKind
     ) -> None:
         prefix, norms = config.names.layer, config.norms
 
@@ -37,10 +38,13 @@ class Layer(nnx.Module):
             return None if name is None else RMSNorm(path, config.embed_dim, config, dtype)
 
         self.attention_in = norm(norms.attention_in)
-        self.attention = SelfAttention(config, dtype, attention)
+        if kind.is_linear and config.linear is not None:
+            self.attention = GatedDeltaNet(config, config.linear, dtype)
+        else:
+            self.attention = SelfAttention(config, dtype, attention)
         self.attention_out = norm(norms.attention_out)
         self.mlp_in = norm(norms.mlp_in)
-        if is_sparse and config.moe is not None:
+        if kind.is_sparse and config.moe is not None:
             self.mlp = MoeMLP(f"{prefix}.{config.moe.block}", config, config.moe, dtype)
         else:
             self.mlp = GatedMLP(f"{prefix}.{config.names.mlp}", config, dtype)
@@ -72,7 +76,7 @@ class Decoder(nnx.Module):
         names = config.names
         self.embedding = Embedding(names.embedding, config, dtype)
         self.stack = Stack(
-            lambda kind: Layer(config, dtype, attention, is_sparse=kind.is_sparse),
+            lambda kind: Layer(config, dtype, attention, kind),
             layer_kinds(config),
             stacked=stacked,
         )

@@ -26,6 +26,7 @@ from radixloom_runtime.models import (
     phi3,
     qwen2,
     qwen3,
+    qwen3_next,
     qwen_moe,
     smollm3,
 )
@@ -75,6 +76,7 @@ _ARCHITECTURES: dict[str, Callable[[Raw], ModelConfig]] = {
     "Qwen2MoeForCausalLM": qwen_moe.configure_qwen2,
     "Qwen3ForCausalLM": qwen3.configure,
     "Qwen3MoeForCausalLM": qwen_moe.configure_qwen3,
+    "Qwen3NextForCausalLM": qwen3_next.configure,
     "SmolLM3ForCausalLM": smollm3.configure,
 }
 

@@ -26,6 +26,8 @@ from radixloom_runtime.models.history import History
 from radixloom_runtime.models.params import ParamSpec, spec_of
 from radixloom_runtime.ops.attention import Ragged
 
+_FEW = 8
+
 _Carry = tuple[Array, History]
 """What goes from layer to layer: x, and the history."""
 
@@ -201,16 +203,21 @@ def _make_group(
 
 
 class _Column:
-    """One weight of every repetition. Vectors are small: those are stacked and sliced."""
+    """One weight of every repetition. Small ones are stacked and sliced."""
 
     def __init__(self, choices: tuple[Array, ...]) -> None:
         self._choices = choices
-        self._vectors = jnp.stack(choices) if choices[0].ndim == 1 else None
+        self._stack = jnp.stack(choices) if _is_small(choices[0]) else None
 
     def at(self, index: Array) -> Array | OneOf:
-        if self._vectors is not None:
-            return self._vectors[index]
+        if self._stack is not None:
+            return self._stack[index]
         return OneOf(index, self._choices)
+
+
+def _is_small(weight: Array) -> bool:
+    """Tell vectors, and matrices of a few vectors (the taps of a convolution)."""
+    return weight.ndim == 1 or (weight.ndim == 2 and weight.shape[0] <= _FEW)
 
 
 def _respecify(layer: nnx.Module, change: Callable[[ParamSpec], ParamSpec]) -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from support.goldens import folder
-from support.tiny_models import DENSE, SPARSE, TIED, UNTIED
+from support.tiny_models import DENSE, HYBRID, SPARSE, TIED, UNTIED
 
 from radixloom_runtime.errors import ModelError
 from radixloom_runtime.models.registry import parse_config, read_config
@@ -18,7 +18,7 @@ ONE_SCHEMA = {"bailing-moe-v1", "bailing-moe-v2"}
 """Families that transformers 5 does not know."""
 
 
-@pytest.mark.parametrize("name", sorted({TIED, UNTIED, *DENSE, *SPARSE} - ONE_SCHEMA))
+@pytest.mark.parametrize("name", sorted({TIED, UNTIED, *DENSE, *SPARSE, *HYBRID} - ONE_SCHEMA))
 def test_both_schemas_give_the_same_config(name):
     assert parse_config(raw(name)) == parse_config(raw(name, "config.v5.json"))
 

@@ -7,7 +7,7 @@ wrong moves its logits by far more than the tolerance.
 import pytest
 from support.goldens import PROMPTS, assert_same_top, folder, golden
 from support.step_driver import Job, run
-from support.tiny_models import DENSE, SPARSE, tiny_model, tiny_runner
+from support.tiny_models import DENSE, HYBRID, SPARSE, tiny_model, tiny_runner
 
 from radixloom_runtime.runner.weights import Checkpoint
 
@@ -21,7 +21,7 @@ families = pytest.mark.parametrize(
     "name",
     [
         pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
-        for name in (*DENSE, *SPARSE)
+        for name in (*DENSE, *SPARSE, *HYBRID)
     ],
 )
 
@@ -66,7 +66,7 @@ def after_the_last(tensor: str, name: str) -> bool:
     return parts[1] == "layers" and int(parts[2]) >= tiny_model(name).config.num_layers
 
 
-@pytest.mark.parametrize("name", [*DENSE, *SPARSE])
+@pytest.mark.parametrize("name", [*DENSE, *SPARSE, *HYBRID])
 def test_every_tensor_of_the_checkpoint_is_named_by_exactly_one_row(name):
     named = [part for spec in tiny_model(name).specs for part in spec.checkpoint]
     assert len(named) == len(set(named))
@@ -78,7 +78,7 @@ def test_every_tensor_of_the_checkpoint_is_named_by_exactly_one_row(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["gemma3-text", "qwen3-moe-sparse"])
+@pytest.mark.parametrize("name", ["gemma3-text", "qwen3-moe-sparse", *HYBRID])
 def test_layers_scanned_over_stacked_weights_give_the_same_tokens(name):
     data = golden(name)
     ids, greedy = data["ids_7"].tolist(), data["greedy_7"].tolist()

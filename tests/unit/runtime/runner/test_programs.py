@@ -1,7 +1,16 @@
-"""The compiled step updates the KV pool in place."""
+"""The compiled step updates the KV pool, and states, in place."""
 
+from dataclasses import replace
+
+import jax
 import pytest
-from support.tiny_models import TIED, tiny_runner
+from support.tiny_models import HYBRID, TIED, tiny_model, tiny_runner
+
+from radixloom_runtime.runner.assemble import make_rows
+from radixloom_runtime.runner.buckets import Bucket
+from radixloom_runtime.runner.history import make_history, recurrent_bytes
+from radixloom_runtime.runner.programs import Programs
+from radixloom_runtime.runner.step_input import StepLayout
 
 pytestmark = pytest.mark.timeout(300)  # may have to compile
 
@@ -14,3 +23,20 @@ def test_a_step_makes_no_copy_of_the_pool(mixed):
     assert runner.pool_bytes > 6 << 20
     assert analysis.temp_size_in_bytes < 1 << 20
     assert analysis.alias_size_in_bytes >= runner.pool_bytes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HYBRID)
+@pytest.mark.parametrize("bucket", [Bucket(16, 16, mixed=False), Bucket(64, 16, mixed=True)])
+def test_a_step_makes_no_copy_of_the_states(name, bucket):
+    model = tiny_model(name)
+    limits = replace(tiny_runner(name).limits, max_rows=4096)
+    assert recurrent_bytes(model.config, model.dtype, limits.max_rows) > 16 << 20
+    weights = tuple(
+        jax.ShapeDtypeStruct(spec.shape, spec.dtype_in(model.dtype)) for spec in model.specs
+    )
+    example = jax.eval_shape(lambda: (make_history(model, limits), make_rows(limits, model)))
+    layout = StepLayout(bucket, limits.page_tokens, limits.max_rows)
+    programs = Programs(model, (layout,), limits.num_pages, (weights, *example))
+    analysis = programs.step(bucket).memory_analysis()
+    assert analysis.temp_size_in_bytes < 1 << 20
