@@ -90,8 +90,8 @@ class Model:
     config: ModelConfig
     dtype: jnp.dtype
     specs: tuple[ParamSpec, ...]
-    page_shape: tuple[int, int]
-    """(W, H') of the KV pages: how the attention kernel wants a token held."""
+    page_shape: tuple[int, ...]
+    """The last axes of the KV pages: how the attention kernel wants a token held."""
     _definition: Any
     _structure: Any
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from radixloom_runtime.errors import ConfigurationError
 from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.models.registry import Model, Weights, make_model, read_config
-from radixloom_runtime.ops.attention_cpu import CPUAttention
+from radixloom_runtime.ops.attention_choice import attention_for
 from radixloom_runtime.runner import compile_cache
 from radixloom_runtime.runner.buckets import all_buckets
 from radixloom_runtime.runner.build import BuiltRunner, Phases
@@ -71,7 +71,7 @@ def define_model(settings: RuntimeSettings, config: ModelConfig, device: Device)
     return make_model(
         config,
         dtype=jnp.dtype(wanted.value),
-        attention=CPUAttention(),
+        attention=attention_for(device.platform),
         stacked=not on_cpu,
     )
 

@@ -1,6 +1,6 @@
 """The paged KV cache: one array for all layers that keep every token.
 
-    pool [layers * (pages + 1), page_tokens, W, H']     W, H': as the attention kernel holds a token
+    pool [layers * (pages + 1), page_tokens, ...]      the rest: as attention holds a token
            └ layer 0: pages 0 ... n-1, scratch ┘└ layer 1: ... ┘
 
 A page id means the same place in every layer's stretch. The last page of a stretch is scratch:
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from radixloom_runtime.models.registry import Model
 
 
-def pool_shape(model: Model, num_pages: int, page_tokens: int) -> tuple[int, int, int, int]:
+def pool_shape(model: Model, num_pages: int, page_tokens: int) -> tuple[int, ...]:
     """Return the shape of the cache, scratch pages included."""
     stretches = model.config.num_paged_layers * (num_pages + 1)
     return stretches, page_tokens, *model.page_shape

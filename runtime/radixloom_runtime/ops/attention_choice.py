@@ -1,0 +1,10 @@
+"""Which attention kernel runs where; the only place that knows all of them."""
+
+from radixloom_runtime.ops.attention import Attention
+from radixloom_runtime.ops.attention_cpu import CPUAttention
+from radixloom_runtime.ops.attention_tpu import TPUAttention
+
+
+def attention_for(platform: str) -> Attention:
+    """Return the kernel for devices of a jax platform."""
+    return TPUAttention() if platform == "tpu" else CPUAttention()

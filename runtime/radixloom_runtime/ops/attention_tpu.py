@@ -1,0 +1,279 @@
+"""Ragged paged flash attention for TPUs, as one Pallas kernel.
+
+    grid (pass over some kv heads) x (block of queries: decodes first, then prompts)
+
+    at a pass's first block:   write the step's keys and values into their pages     tpu/write
+    at each block:             for each chunk in it, for each block of positions:
+                                   pages come by copies that run ahead               tpu/fetch
+                                   running softmax                                   tpu/flash
+
+Around the kernel this module brings queries into the kernel's order and back: decodes as
+[token, kv head, heads of the group], prompts as [block, kv head, head of the group x token].
+How a token lies in a page: tpu/geometry. Not here: which kernel runs where (ops/attention_choice).
+
+Cost: a block without work is an empty turn of the grid; otherwise it is the blocks of positions
+between a chunk's window and its end, whatever the width of the page tables. Page tables stay in
+HBM; a chunk's row comes when it is needed.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
+from jaxtyping import Array, Float, Int
+from typing_extensions import override
+
+from radixloom_runtime.ops.attention import Attention, Form, Ragged
+from radixloom_runtime.ops.tpu.fetch import FetchBuffers, Fetcher, fetch_buffers
+from radixloom_runtime.ops.tpu.flash import Flash, Queries, Softmax, softmax_buffers
+from radixloom_runtime.ops.tpu.geometry import (
+    LANES,
+    Geometry,
+    RowLayout,
+    round_up,
+    row_layout,
+)
+from radixloom_runtime.ops.tpu.loops import Ref, Scalar
+from radixloom_runtime.ops.tpu.sizing import choose_geometry
+from radixloom_runtime.ops.tpu.work import Work, plan_work
+from radixloom_runtime.ops.tpu.write import WriteBuffers, Writer, write_buffers
+
+_NUM_SCALARS = len(Work._fields)
+
+
+@dataclass(frozen=True)
+class TPUAttention(Attention):
+    """The kernel; see `ops.attention`."""
+
+    interpret: Any = False
+    """True or `pltpu.InterpretParams`: run without a TPU, to check numbers and copies."""
+
+    @override
+    def page_shape(self, num_kv_heads: int, head_dim: int, *, latent: bool) -> tuple[int, ...]:
+        # A latent's value is its begin: how long it is does not change the row.
+        return (num_kv_heads * row_layout(head_dim, head_dim if latent else None).lanes,)
+
+    @override
+    def __call__(
+        self,
+        queries: Float[Array, "T N H"],
+        keys: Float[Array, "T K H"],
+        values: Float[Array, "T K H"] | None,
+        pages: Float[Array, "G S X"],
+        batch: Ragged,
+        page_offset: Int[Array, ""] | int,
+        form: Form,
+        *,
+        window: Int[Array, ""] | int | None = None,
+        sinks: Float[Array, " N"] | None = None,
+    ) -> tuple[Float[Array, "T N V"], Float[Array, "G S X"]]:
+        num_tokens, num_heads, head_dim = queries.shape
+        geometry = choose_geometry(queries, keys, pages, batch, form)
+        new_rows = _new_rows(keys, values, geometry.row, pages.dtype)
+        new_rows = jnp.pad(new_rows, ((0, _padding_of_rows(geometry, num_tokens)), (0, 0)))
+        to_lanes = geometry.row.key_lanes - head_dim
+        grouped = queries.reshape(num_tokens, -1, geometry.group, head_dim)
+        grouped = jnp.pad(grouped, ((0, 0), (0, 0), (0, 0), (0, to_lanes)))
+        blocked = [_decode_order(grouped, geometry), _prompt_order(grouped, geometry)]
+        blocked_sinks = [] if sinks is None else _sinks(sinks, geometry)
+        work = plan_work(batch, page_offset, window, geometry)
+        width = round_up(batch.page_tables.shape[1], LANES)
+        tables = jnp.pad(batch.page_tables, ((0, 0), (0, width - batch.page_tables.shape[1])))
+        call = _kernel(
+            geometry,
+            form,
+            pages,
+            queries.dtype,
+            table_width=width,
+            has_window=window is not None,
+            has_sinks=sinks is not None,
+            interpret=self.interpret,
+        )
+        decoded, prompted, pages = call(
+            *work, *blocked, *blocked_sinks, new_rows, tables[:, None], pages
+        )
+        out = _join(decoded, prompted, batch.num_decodes, geometry, num_tokens)
+        return out.reshape(num_tokens, num_heads, -1), pages
+
+
+def _padding_of_rows(geometry: Geometry, num_tokens: int) -> int:
+    """Rows after the last token that a copy of whole tiles may read."""
+    return round_up(num_tokens, geometry.tile_rows) - num_tokens + geometry.source_rows
+
+
+def _new_rows(
+    keys: Float[Array, "T K H"],
+    values: Float[Array, "T K H"] | None,
+    row: RowLayout,
+    dtype: jnp.dtype,
+) -> Float[Array, "T X"]:
+    """Lay each token's keys and values out as in a page."""
+    num_tokens, _, head_dim = keys.shape
+    parts = [keys]
+    if values is not None:
+        gap = row.value_first - head_dim
+        parts = [jnp.pad(keys, ((0, 0), (0, 0), (0, gap))), values]
+    used = sum(part.shape[-1] for part in parts)
+    rows = jnp.concatenate(parts, axis=-1)
+    rows = jnp.pad(rows, ((0, 0), (0, 0), (0, row.lanes - used)))
+    return rows.reshape(num_tokens, -1).astype(dtype)
+
+
+def _decode_order(grouped: Float[Array, "T K G H"], geometry: Geometry) -> Float[Array, "D K E H"]:
+    num = geometry.decode_blocks * geometry.decode_tokens
+    leading = grouped[:num]
+    missing = num - leading.shape[0]
+    heads = geometry.decode_rows - geometry.group
+    return jnp.pad(leading, ((0, missing), (0, 0), (0, heads), (0, 0)))
+
+
+def _prompt_order(grouped: Float[Array, "T K G H"], geometry: Geometry) -> Float[Array, "M K R H"]:
+    num_tokens, num_kv_heads, group, head_dim = grouped.shape
+    missing = geometry.prompt_blocks * geometry.prompt_tokens - num_tokens
+    padded = jnp.pad(grouped, ((0, missing), (0, 0), (0, 0), (0, 0)))
+    blocks = padded.reshape(-1, geometry.prompt_tokens, num_kv_heads, group, head_dim)
+    return blocks.transpose(0, 2, 3, 1, 4).reshape(-1, num_kv_heads, geometry.prompt_rows, head_dim)
+
+
+def _sinks(sinks: Float[Array, " N"], geometry: Geometry) -> list[Array]:
+    """Spread the sinks over the rows of decodes' and of prompts' queries."""
+    by_head = sinks.astype(jnp.float32).reshape(-1, geometry.group)
+    decodes = jnp.pad(by_head, ((0, 0), (0, geometry.decode_rows - geometry.group)))
+    prompts = jnp.repeat(by_head, geometry.prompt_tokens, axis=1)
+    return [jnp.repeat(rows[..., None], LANES, axis=-1) for rows in (decodes, prompts)]
+
+
+def _join(
+    decoded: Float[Array, "D K E W"],
+    prompted: Float[Array, "M K R W"],
+    num_decodes: Int[Array, ""],
+    geometry: Geometry,
+    num_tokens: int,
+) -> Float[Array, "T K G V"]:
+    """Bring results back to the order of tokens."""
+    value = geometry.row.value_in_span
+    shape = (-1, geometry.num_kv_heads, geometry.group, geometry.prompt_tokens, prompted.shape[-1])
+    by_token = prompted.reshape(shape)[..., value].transpose(0, 3, 1, 2, 4)
+    by_token = by_token.reshape(-1, *by_token.shape[2:])[:num_tokens]
+    leading = decoded[:num_tokens, :, : geometry.group, value]
+    is_decode = jnp.arange(leading.shape[0])[:, None, None, None] < num_decodes
+    leading = jnp.where(is_decode, leading, by_token[: leading.shape[0]])
+    return jnp.concatenate([leading, by_token[leading.shape[0] :]])
+
+
+def _kernel(
+    geometry: Geometry,
+    form: Form,
+    pages: Array,
+    dtype: jnp.dtype,
+    *,
+    table_width: int,
+    has_window: bool,
+    has_sinks: bool,
+    interpret: Any,
+) -> Any:
+    """Make the call; operands are the scalars of `Work`, queries, sinks, rows, tables, pages."""
+    heads, width = geometry.heads_a_pass, geometry.value_width
+
+    def decode_block(lanes: int) -> pl.BlockSpec:
+        last = geometry.decode_blocks - 1
+        shape = (geometry.decode_tokens, heads, geometry.decode_rows, lanes)
+
+        def index(heads: Scalar, block: Scalar, *_: Ref) -> tuple[Scalar, ...]:
+            return jnp.minimum(block, last), heads, 0, 0
+
+        return pl.BlockSpec(shape, index)
+
+    def prompt_block(lanes: int) -> pl.BlockSpec:
+        before = geometry.decode_blocks
+        shape = (None, heads, geometry.prompt_rows, lanes)
+
+        def index(heads: Scalar, block: Scalar, *_: Ref) -> tuple[Scalar, ...]:
+            return jnp.maximum(block - before, 0), heads, 0, 0
+
+        return pl.BlockSpec(shape, index)
+
+    def of_heads(rows: int) -> pl.BlockSpec:
+        def index(heads: Scalar, *_: Any) -> tuple[Scalar, ...]:
+            return heads, 0, 0
+
+        return pl.BlockSpec((heads, rows, LANES), index)
+
+    in_hbm = pl.BlockSpec(memory_space=pl.ANY)
+    of_sinks = [of_heads(geometry.decode_rows), of_heads(geometry.prompt_rows)] if has_sinks else []
+    key_lanes, kv_heads = geometry.row.key_lanes, geometry.num_kv_heads
+    num_decodes = geometry.decode_blocks * geometry.decode_tokens
+    in_specs = [decode_block(key_lanes), prompt_block(key_lanes), *of_sinks, *(in_hbm,) * 3]
+    return pl.pallas_call(
+        partial(_body, geometry, form, has_window, has_sinks),
+        out_shape=(
+            jax.ShapeDtypeStruct((num_decodes, kv_heads, geometry.decode_rows, width), dtype),
+            jax.ShapeDtypeStruct(
+                (geometry.prompt_blocks, kv_heads, geometry.prompt_rows, width), dtype
+            ),
+            jax.ShapeDtypeStruct(pages.shape, pages.dtype),
+        ),
+        grid_spec=pltpu.PrefetchScalarGridSpec(
+            num_scalar_prefetch=_NUM_SCALARS,
+            grid=(geometry.passes, geometry.num_blocks),
+            in_specs=in_specs,
+            out_specs=(decode_block(width), prompt_block(width), in_hbm),
+            scratch_shapes=(
+                *write_buffers(geometry, pages.dtype),
+                *fetch_buffers(geometry, pages.dtype, table_width),
+                *softmax_buffers(geometry),
+            ),
+        ),
+        input_output_aliases={_NUM_SCALARS + len(in_specs) - 1: 2},
+        compiler_params=pltpu.CompilerParams(
+            # A pass touches its own heads' lanes only; its blocks go one after another.
+            dimension_semantics=("parallel", "arbitrary"),
+        ),
+        interpret=interpret,
+        name="ragged_paged_attention",
+    )
+
+
+def _body(geometry: Geometry, form: Form, has_window: bool, has_sinks: bool, *refs: Any) -> None:  # noqa: FBT001
+    """One block of queries in one pass."""
+    refs_left = iter(refs)
+
+    def take(num: int) -> list[Any]:
+        return [next(refs_left) for _ in range(num)]
+
+    work = Work(*take(_NUM_SCALARS))
+    decode_queries, prompt_queries = take(2)
+    decode_sinks, prompt_sinks = take(2) if has_sinks else (None, None)
+    new_rows, tables, _ = take(3)
+    decoded, prompted, pool = take(3)
+    write = WriteBuffers(*take(len(WriteBuffers._fields)))
+    fetch = FetchBuffers(*take(len(FetchBuffers._fields)))
+    softmax = Softmax(*take(len(Softmax._fields)))
+    first_lane = pl.multiple_of(pl.program_id(0) * geometry.pass_lanes, LANES)
+    lanes = pl.ds(first_lane, geometry.pass_lanes)
+    fetcher = Fetcher(geometry, work, has_window, tables, pool, fetch, lanes)
+    flash = Flash(geometry, form, fetcher, softmax)
+    block = pl.program_id(1)
+
+    @pl.when(block == 0)
+    def _() -> None:
+        Writer(geometry, work, new_rows, pool, write, lanes).write_all()
+        fetcher.begin()
+
+    @pl.when(block < geometry.decode_blocks)
+    def _() -> None:
+        decoded[...] = jnp.zeros_like(decoded)
+        flash.decodes(
+            block,
+            lambda index: Queries(
+                decode_queries.at[index], decoded.at[index], decode_sinks, geometry.decode_rows
+            ),
+        )
+
+    @pl.when(block >= geometry.decode_blocks)
+    def _() -> None:
+        flash.prompts(block, Queries(prompt_queries, prompted, prompt_sinks, geometry.prompt_rows))

@@ -1,0 +1,203 @@
+"""Ragged batches over scattered pages, and what every attention kernel must make of them.
+
+Pages are made in the order of `attention_reference` (k0 v0 k1 v1 ...) and brought into the order
+of the kernel that is tested.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import strategies as st
+
+from radixloom_runtime.ops import attention_reference
+from radixloom_runtime.ops.attention import Attention, Form, Ragged
+from radixloom_runtime.ops.attention_tpu import TPUAttention
+from radixloom_runtime.ops.tpu.geometry import row_layout
+
+CHUNKS, TABLE = 5, 40
+SCRATCH = CHUNKS * TABLE
+SECOND_LAYER = SCRATCH + 1
+
+MIXED = ((130, 16), ((0, 70), (127, 3), (250, 65)))
+"""Decodes' positions, and (start, length) of prompts' chunks."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a kernel is compiled for."""
+
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    page_tokens: int = 16
+    value_dim: int | None = None
+
+
+class Batch(NamedTuple):
+    """Chunks as (start, length), decodes first, and which chunk shares another's first pages."""
+
+    chunks: tuple[tuple[int, int], ...]
+    num_decodes: int
+    shares_with: tuple[int, ...] = ()
+
+    @property
+    def num_tokens(self) -> int:
+        return sum(length for _, length in self.chunks)
+
+
+class Case(NamedTuple):
+    """Numbers for a batch."""
+
+    queries: np.ndarray
+    keys: np.ndarray
+    values: np.ndarray | None
+    pages: np.ndarray
+    ragged: Ragged
+    sinks: np.ndarray
+    batch: Batch
+
+
+def batch_of(decodes: tuple[int, ...], prompts: tuple[tuple[int, int], ...]) -> Batch:
+    return Batch((*((position, 1) for position in decodes), *prompts), len(decodes))
+
+
+def make_case(
+    batch: Batch, shape: Shape, *, num_tokens: int | None = None, dtype: str = "float32"
+) -> Case:
+    """Random numbers; padded to `num_tokens`, or a multiple of 16."""
+    generator = np.random.default_rng(batch.num_tokens + shape.head_dim)
+    num_tokens = num_tokens or max(16, -(-batch.num_tokens // 16) * 16)
+    ragged = _ragged(batch, shape.page_tokens, num_tokens, generator)
+
+    def numbers(*sizes: int) -> np.ndarray:
+        # Rounded once: the reference then sees the numbers that the kernel sees.
+        drawn = generator.normal(size=sizes).astype(np.float32)
+        return np.asarray(jnp.asarray(drawn, dtype).astype(jnp.float32))
+
+    latent = shape.value_dim is not None
+    width = 1 if latent else 2 * shape.num_kv_heads
+    tokens, head_dim = num_tokens, shape.head_dim
+    return Case(
+        queries=numbers(tokens, shape.num_heads, head_dim),
+        keys=numbers(tokens, shape.num_kv_heads, head_dim),
+        values=None if latent else numbers(tokens, shape.num_kv_heads, head_dim),
+        pages=numbers(2 * SECOND_LAYER, shape.page_tokens, width, head_dim),
+        ragged=ragged,
+        sinks=numbers(shape.num_heads),
+        batch=batch,
+    )
+
+
+def _ragged(
+    batch: Batch, page_tokens: int, num_tokens: int, generator: np.random.Generator
+) -> Ragged:
+    tables = generator.permutation(SCRATCH).reshape(CHUNKS, TABLE)
+    for chunk, owner in enumerate(batch.shares_with):
+        shared = batch.chunks[chunk][0] // page_tokens
+        tables[chunk, :shared] = tables[owner, :shared]
+    slots = np.full(num_tokens, SCRATCH * page_tokens)
+    live = [(chunk, start + i) for chunk, (start, n) in enumerate(batch.chunks) for i in range(n)]
+    for token, (chunk, position) in enumerate(live):
+        page = tables[chunk, position // page_tokens]
+        slots[token] = page * page_tokens + position % page_tokens
+    padding = [0] * (CHUNKS - len(batch.chunks))
+    lengths = [length for _, length in batch.chunks]
+    far = [2**31 - 1 for _ in padding]
+    return Ragged(
+        num_decodes=jnp.int32(batch.num_decodes),
+        num_chunks=jnp.int32(len(batch.chunks)),
+        starts=jnp.array([start for start, _ in batch.chunks] + padding, jnp.int32),
+        lengths=jnp.array(lengths + padding, jnp.int32),
+        offsets=jnp.array([*np.cumsum([0, *lengths])[:-1], *far], jnp.int32),
+        page_tables=jnp.asarray(tables, jnp.int32),
+        slots=jnp.asarray(slots, jnp.int32),
+    )
+
+
+def kernel_pages(kernel: Attention, pages: np.ndarray, shape: Shape) -> np.ndarray:
+    """Bring pages from the reference's order into the kernel's."""
+    if not isinstance(kernel, TPUAttention):
+        return pages
+    row = row_layout(shape.head_dim, shape.value_dim)
+    rows = np.zeros((*pages.shape[:2], shape.num_kv_heads, row.lanes), np.float32)
+    if shape.value_dim is not None:
+        rows[..., : shape.head_dim] = pages
+    else:
+        rows[..., : shape.head_dim] = pages[:, :, 0::2]
+        rows[..., row.value_first : row.value_first + shape.head_dim] = pages[:, :, 1::2]
+    return rows.reshape(*pages.shape[:2], -1)
+
+
+def check(
+    kernel: Attention,
+    case: Case,
+    shape: Shape,
+    form: Form,
+    *,
+    window: int | None = None,
+    with_sinks: bool = False,
+    dtype: str = "float32",
+    tolerance: float = 2e-5,
+) -> None:
+    """Assert that a kernel gives and writes what the formula says."""
+    sinks = case.sinks if with_sinks else None
+    operands = (case.queries, case.keys, case.values, kernel_pages(kernel, case.pages, shape))
+    operands = jax.tree.map(lambda array: jnp.asarray(array, dtype), operands)
+    with jax.default_matmul_precision("highest"):
+        found, pages = jax.jit(kernel, static_argnums=6)(
+            *operands,
+            case.ragged,
+            SECOND_LAYER,
+            form,
+            window=None if window is None else jnp.int32(window),
+            sinks=sinks,
+        )
+    written = attention_reference.write(
+        case.pages, case.ragged, SECOND_LAYER, case.keys, case.values
+    )
+    expected = attention_reference.attend(
+        case.queries, written, case.ragged, SECOND_LAYER, form, window=window, sinks=sinks
+    )
+    found = np.asarray(found.astype(jnp.float32))
+    live = slice(case.batch.num_tokens)
+    np.testing.assert_allclose(found[live], expected[live], atol=tolerance, rtol=tolerance)
+    assert np.isfinite(found).all()
+    scratch = SECOND_LAYER + SCRATCH
+    pages = np.asarray(pages.astype(jnp.float32))
+    np.testing.assert_array_equal(pages[:scratch], kernel_pages(kernel, written, shape)[:scratch])
+
+
+@st.composite
+def batches(draw: st.DrawFn, *, page_tokens: int, most_tokens: int) -> Batch:
+    """Up to five chunks of at most `most_tokens` tokens; some read what others write."""
+    num_chunks = draw(st.integers(0, CHUNKS))
+    num_decodes = draw(st.integers(0, num_chunks))
+    left = most_tokens - num_decodes
+    chunks: list[tuple[int, int]] = []
+    shares_with: list[int] = []
+    for chunk in range(num_chunks):
+        prompts_after = num_chunks - max(chunk + 1, num_decodes)
+        length = 1 if chunk < num_decodes else draw(st.integers(1, left - prompts_after))
+        left -= 0 if chunk < num_decodes else length
+        start = draw(st.integers(0, TABLE * page_tokens - length))
+        owner = draw(st.integers(0, chunk))
+        filled = sum(chunks[owner]) // page_tokens * page_tokens if owner < chunk else 0
+        if filled > 0 and not shares_with[owner] < owner:
+            start = min(start, filled)
+            start = start // page_tokens * page_tokens
+        else:
+            owner = chunk
+        chunks.append((start, length))
+        shares_with.append(owner)
+    return Batch(tuple(chunks), num_decodes, tuple(shares_with))
+
+
+forms = st.builds(
+    Form,
+    scale=st.sampled_from([0.1, 0.25, 1.0]),
+    soft_cap=st.sampled_from([None, None, 4.0]),
+)
+windows = st.one_of(st.none(), st.integers(1, 700))

@@ -1,0 +1,108 @@
+"""The TPU's kernel, interpreted on the CPU, against the formula."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jax.experimental.pallas import tpu as pltpu
+from support.attention_cases import (
+    MIXED,
+    Batch,
+    Shape,
+    batch_of,
+    batches,
+    check,
+    forms,
+    make_case,
+    windows,
+)
+
+from radixloom_runtime.ops.attention import Form
+from radixloom_runtime.ops.attention_tpu import TPUAttention
+
+INTERPRETED = TPUAttention(interpret=True)
+LIKE_A_TPU = TPUAttention(
+    interpret=pltpu.InterpretParams(
+        dma_execution_mode="on_wait", uninitialized_memory="nan", detect_races=True
+    )
+)
+"""Copies land when they are waited for and not before; fresh memory is NaN."""
+
+SHARED = Batch(((0, 50), (32, 1), (48, 20)), 0, (0, 0, 0))
+"""The second and the third chunk read pages that the first fills in the same step."""
+
+
+def check_mixed(shape: Shape, form: Form, kernel: TPUAttention = INTERPRETED, **options) -> None:
+    check(kernel, make_case(batch_of(*MIXED), shape), shape, form, **options)
+
+
+def test_windows_sinks_and_soft_caps_equal_the_formula():
+    form = Form(scale=0.125, soft_cap=4.0)
+    check_mixed(Shape(9, 3, 64), form, window=100, with_sinks=True)
+
+
+def test_a_latent_is_key_and_value_of_all_heads():
+    shape = Shape(4, 1, 40, value_dim=32)
+    case = make_case(SHARED, shape)
+    check(INTERPRETED, case, shape, Form(scale=0.2, value_dim=32))
+
+
+def test_pages_that_are_not_whole_tiles_are_refused():
+    shape = Shape(4, 2, 64, page_tokens=4)
+    case = make_case(batch_of((0,), ()), shape)
+    with pytest.raises(ValueError, match="--page-tokens to a multiple of 8"):
+        check(INTERPRETED, case, shape, Form(scale=1.0))
+
+
+@pytest.mark.parametrize(("heads", "page_lanes"), [(64, 128), (80, 256), (128, 256), (192, 384)])
+def test_a_key_and_its_value_share_a_row_where_it_saves_a_tile(heads, page_lanes):
+    assert TPUAttention().page_shape(3, heads, latent=False) == (3 * page_lanes,)
+
+
+def test_a_latent_takes_its_own_lanes_alone():
+    assert TPUAttention().page_shape(1, 576, latent=True) == (640,)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("head_dim", [16, 64, 80, 96, 128, 160, 192, 256])
+@pytest.mark.parametrize(("num_heads", "num_kv_heads"), [(9, 3), (2, 2)])
+def test_all_head_dims_equal_the_formula(head_dim, num_heads, num_kv_heads):
+    check_mixed(Shape(num_heads, num_kv_heads, head_dim), Form(scale=head_dim**-0.5))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(
+    ("shape", "form", "window", "sinks"),
+    [
+        (Shape(9, 3, 64), Form(scale=0.125), None, False),
+        (Shape(4, 1, 40, value_dim=32), Form(scale=0.2, value_dim=32), None, False),
+        (Shape(4, 2, 128, page_tokens=64), Form(scale=0.1, soft_cap=4.0), 70, True),
+        (Shape(20, 10, 16), Form(scale=0.25), 300, False),
+    ],
+    ids=["9/3 heads", "latent", "window, sinks and cap", "two passes over the heads"],
+)
+def test_no_copy_is_used_before_it_is_waited_for(shape, form, window, sinks):
+    check_mixed(shape, form, LIKE_A_TPU, window=window, with_sinks=sinks)
+    case = make_case(SHARED, shape)
+    check(LIKE_A_TPU, case, shape, form, window=window, with_sinks=sinks)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_bfloat16_differs_from_the_formula_by_its_rounding():
+    shape = Shape(6, 2, 128)
+    case = make_case(batch_of(*MIXED), shape, dtype="bfloat16")
+    check(INTERPRETED, case, shape, Form(scale=0.088), window=200, dtype="bfloat16", tolerance=2e-2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    batch=batches(page_tokens=16, most_tokens=64), form=forms, window=windows, sinks=st.booleans()
+)
+def test_any_batch_equals_the_formula(batch, form, window, sinks):
+    shape = Shape(6, 2, 64)
+    case = make_case(batch, shape, num_tokens=64)
+    check(INTERPRETED, case, shape, form, window=window, with_sinks=sinks)
