@@ -177,37 +177,9 @@ def _kernel(
     interpret: Any,
 ) -> Any:
     """Make the call; operands are the scalars of `Work`, queries, sinks, rows, tables, pages."""
-    heads, width = geometry.heads_a_pass, geometry.value_width
-
-    def decode_block(lanes: int) -> pl.BlockSpec:
-        last = geometry.decode_blocks - 1
-        shape = (geometry.decode_tokens, heads, geometry.decode_rows, lanes)
-
-        def index(heads: Scalar, block: Scalar, *_: Ref) -> tuple[Scalar, ...]:
-            return jnp.minimum(block, last), heads, 0, 0
-
-        return pl.BlockSpec(shape, index)
-
-    def prompt_block(lanes: int) -> pl.BlockSpec:
-        before = geometry.decode_blocks
-        shape = (None, heads, geometry.prompt_rows, lanes)
-
-        def index(heads: Scalar, block: Scalar, *_: Ref) -> tuple[Scalar, ...]:
-            return jnp.maximum(block - before, 0), heads, 0, 0
-
-        return pl.BlockSpec(shape, index)
-
-    def of_heads(rows: int) -> pl.BlockSpec:
-        def index(heads: Scalar, *_: Any) -> tuple[Scalar, ...]:
-            return heads, 0, 0
-
-        return pl.BlockSpec((heads, rows, LANES), index)
-
-    in_hbm = pl.BlockSpec(memory_space=pl.ANY)
-    of_sinks = [of_heads(geometry.decode_rows), of_heads(geometry.prompt_rows)] if has_sinks else []
-    key_lanes, kv_heads = geometry.row.key_lanes, geometry.num_kv_heads
+    kv_heads, width = geometry.num_kv_heads, geometry.value_width
     num_decodes = geometry.decode_blocks * geometry.decode_tokens
-    in_specs = [decode_block(key_lanes), prompt_block(key_lanes), *of_sinks, *(in_hbm,) * 3]
+    in_specs, out_specs = _block_specs(geometry, has_sinks=has_sinks)
     return pl.pallas_call(
         partial(_body, geometry, form, has_window, has_sinks),
         out_shape=(
@@ -221,14 +193,14 @@ def _kernel(
             num_scalar_prefetch=_NUM_SCALARS,
             grid=(geometry.passes, geometry.num_blocks),
             in_specs=in_specs,
-            out_specs=(decode_block(width), prompt_block(width), in_hbm),
+            out_specs=out_specs,
             scratch_shapes=(
                 *write_buffers(geometry, pages.dtype),
                 *fetch_buffers(geometry, pages.dtype, table_width),
                 *softmax_buffers(geometry),
             ),
         ),
-        input_output_aliases={_NUM_SCALARS + len(in_specs) - 1: 2},
+        input_output_aliases={_NUM_SCALARS + len(in_specs) - 1: len(out_specs) - 1},
         compiler_params=pltpu.CompilerParams(
             # A pass touches its own heads' lanes only; its blocks go one after another.
             dimension_semantics=("parallel", "arbitrary"),
@@ -236,6 +208,38 @@ def _kernel(
         interpret=interpret,
         name="ragged_paged_attention",
     )
+
+
+def _block_specs(
+    geometry: Geometry, *, has_sinks: bool
+) -> tuple[list[pl.BlockSpec], list[pl.BlockSpec]]:
+    """Say which part of the operands and results each turn of the grid works on.
+
+    While decodes are worked on, the prompts' first block waits, and after them the last decodes'.
+    """
+    heads, before = geometry.heads_a_pass, geometry.decode_blocks
+    key_lanes, width = geometry.row.key_lanes, geometry.value_width
+
+    def decodes(index_of_pass: Scalar, block: Scalar, *_: Ref) -> tuple[Scalar, ...]:
+        return jnp.minimum(block, before - 1), index_of_pass, 0, 0
+
+    def prompts(index_of_pass: Scalar, block: Scalar, *_: Ref) -> tuple[Scalar, ...]:
+        return jnp.maximum(block - before, 0), index_of_pass, 0, 0
+
+    def whole(index_of_pass: Scalar, *_: Any) -> tuple[Scalar, ...]:
+        return index_of_pass, 0, 0
+
+    decode = (geometry.decode_tokens, heads, geometry.decode_rows)
+    prompt = (None, heads, geometry.prompt_rows)
+    in_hbm = pl.BlockSpec(memory_space=pl.ANY)
+    queries = [
+        pl.BlockSpec((*decode, key_lanes), decodes),
+        pl.BlockSpec((*prompt, key_lanes), prompts),
+    ]
+    rows = (geometry.decode_rows, geometry.prompt_rows) if has_sinks else ()
+    sinks = [pl.BlockSpec((heads, num_rows, LANES), whole) for num_rows in rows]
+    results = [pl.BlockSpec((*decode, width), decodes), pl.BlockSpec((*prompt, width), prompts)]
+    return [*queries, *sinks, in_hbm, in_hbm, in_hbm], [*results, in_hbm]
 
 
 def _body(geometry: Geometry, form: Form, has_window: bool, has_sinks: bool, *refs: Any) -> None:  # noqa: FBT001
