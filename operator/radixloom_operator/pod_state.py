@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from radixloom_runtime import capacity
+
 Pod = dict[str, Any]
 
 
@@ -18,6 +20,7 @@ class PodReason(StrEnum):
     FAILED = "PodFailed"
     CONTAINER_CONFIG = "ContainerConfigError"
     IMAGE = "ImagePullBackOff"
+    NO_HBM = capacity.REASON
     CRASH = "CrashLoopBackOff"
     FETCH_FAILED = "FetchFailed"
     NO_TPU = "InsufficientTPU"
@@ -36,6 +39,7 @@ FAILING = frozenset(
         PodReason.FAILED,
         PodReason.CONTAINER_CONFIG,
         PodReason.IMAGE,
+        PodReason.NO_HBM,
         PodReason.CRASH,
         PodReason.FETCH_FAILED,
     }
@@ -127,6 +131,7 @@ def _container(name: str, status: dict[str, Any], *, is_init: bool) -> PodState 
     state = status.get("state") or {}
     return (
         _waiting(name, status, state.get("waiting"))
+        or (None if is_init else _too_large(name, status))
         or _crashing(name, status, is_init=is_init)
         or (_init(name, state) if is_init else _running(name, status, state))
     )
@@ -147,6 +152,18 @@ def _waiting(name: str, status: dict[str, Any], waiting: dict[str, Any] | None) 
         return PodState(
             PodReason.CONTAINER_CONFIG, f"pod {name} cannot start its container: {detail}"
         )
+    return None
+
+
+def _too_large(name: str, status: dict[str, Any]) -> PodState | None:
+    """Tell an engine that ended because its model does not fit; another try changes nothing."""
+    if status.get("started"):
+        return None
+    ended = [(status.get(key) or {}).get("terminated") or {} for key in ("state", "lastState")]
+    for terminated in ended:
+        problem = capacity.told_in(str(terminated.get("message") or ""))
+        if problem is not None:
+            return PodState(PodReason.NO_HBM, f"pod {name}: {_shorten(problem)}")
     return None
 
 

@@ -7,6 +7,7 @@ it makes pods. Necessary, not sufficient: what a step needs beside them, the com
 """
 
 import math
+import re
 from dataclasses import dataclass
 
 REASON = "InsufficientHBM"
@@ -38,12 +39,24 @@ def shortfall(
     usable = int(device_bytes * memory_fraction)
     if demand.num_bytes <= usable:
         return None
+    tokens = demand.least_tokens
+    cache = f" and a KV cache of {tokens} tokens or more" if tokens else ""
     return (
-        f"weights of {_gib(demand.weights_bytes)} GiB and a KV cache of {demand.least_tokens}"
-        f" tokens ({_gib(demand.num_bytes - demand.weights_bytes)} GiB) are wanted on each device,"
-        f" of whose {_gib(device_bytes)} GiB {_gib(usable)} may be used (memory_fraction"
+        f"weights of {_gib(demand.weights_bytes)} GiB{cache} are wanted on each device, of whose"
+        f" {_gib(device_bytes)} GiB {_gib(usable)} may be used (memory_fraction"
         f" {memory_fraction:g}); {_advice(demand, usable, num_devices)}"
     )
+
+
+def tell(problem: str) -> str:
+    """Mark a problem of memory for programs, so that `told_in` finds it in a process's output."""
+    return f"{REASON}: {problem}"
+
+
+def told_in(output: str) -> str | None:
+    """Return the problem that `tell` marked in what a process wrote; None if there is none."""
+    found = re.search(rf"\b{REASON}: (.+)", output)
+    return found[1].strip() if found else None
 
 
 def _advice(demand: Demand, usable: int, num_devices: int) -> str:

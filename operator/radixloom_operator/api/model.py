@@ -26,6 +26,19 @@ QUANTITY: dict[str, JsonValue] = {
     "pattern": QUANTITY_PATTERN,
 }
 
+_MULTIPLES = {"m": 1e-3, "": 1, "k": 1e3, "Ki": 1 << 10} | {
+    letter + suffix: base**power
+    for power, letter in enumerate("MGTPE", start=2)
+    for suffix, base in (("", 1000), ("i", 1024))
+}
+
+
+def quantity_value(quantity: str) -> float:
+    """Return the number that a quantity stands for: 1.5Gi is 1610612736."""
+    number = quantity.rstrip("mkKMGTPEi")
+    return float(number) * _MULTIPLES[quantity[len(number) :]]
+
+
 ObjectName = Annotated[str, Field(min_length=1, max_length=253)]
 
 

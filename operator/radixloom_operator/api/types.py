@@ -115,6 +115,14 @@ class ModelSource(ApiModel):
     cache: ModelCache | None = Field(
         default=None, description="Where hf:// and gs:// models are kept. Default: an EmptyDir."
     )
+    weights_size: str | None = Field(
+        default=None,
+        max_length=32,
+        pattern=QUANTITY_PATTERN,
+        description="Memory of all weights as they are served, such as 15.3Gi; `radixloom plan`"
+        " tells it. With it, a model that no slice of this kind can hold is refused before any pod"
+        " is made; without it, the first pod finds out.",
+    )
 
 
 class Engine(ApiModel):

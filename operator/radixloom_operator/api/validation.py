@@ -5,6 +5,7 @@ CRD may be older or newer than the operator, and because CEL cannot see everythi
 raises on account of a user's object.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,11 @@ from pydantic import ValidationError
 
 from radixloom_operator.api.hardware import slice_of
 from radixloom_operator.api.location import LocationError, model_location
+from radixloom_operator.api.model import quantity_value
 from radixloom_operator.api.types import LLMService, VolumeMode
 from radixloom_operator.naming import MAX_NAME_LENGTH
+from radixloom_runtime import capacity
+from radixloom_runtime.settings import ENV_PREFIX, RuntimeSettings
 from radixloom_runtime.topology import TopologyError
 
 
@@ -110,6 +114,36 @@ def drain_has_time(service: LLMService) -> Problem | None:
     )
 
 
+def weights_fit(service: LLMService) -> Problem | None:
+    """The devices of a slice hold the weights, where the spec says how large they are."""
+    size = service.spec.model.weights_size
+    hardware = slice_of(service.spec.tpu)
+    if size is None or hardware.accelerator is None:
+        return None
+    problem = capacity.shortfall(
+        capacity.Demand(
+            weights_bytes=math.ceil(quantity_value(size) / hardware.devices),
+            kv_token_bytes=0,  # known to the engine alone, once it has read the model
+            least_tokens=0,
+        ),
+        device_bytes=hardware.accelerator.hbm_bytes,
+        memory_fraction=_memory_fraction(service),
+        num_devices=hardware.devices,
+    )
+    return None if problem is None else Problem(capacity.REASON, f"spec.tpu: {problem}")
+
+
+def _memory_fraction(service: LLMService) -> float:
+    """Return what the engine will be told by its environment, or its default."""
+    default: float = RuntimeSettings.model_fields["memory_fraction"].default
+    name = f"{ENV_PREFIX}MEMORY_FRACTION"
+    given = [one.value for one in service.spec.engine.env if one.name == name and one.value]
+    try:
+        return float(given[-1]) if given else default
+    except ValueError:
+        return 1.0  # the engine will refuse it, by name
+
+
 RULES: tuple[Rule, ...] = (
     name_leaves_room,
     slice_exists,  # hosts, chips and selectors follow from it
@@ -118,10 +152,16 @@ RULES: tuple[Rule, ...] = (
     drain_has_time,
 )
 
+RULES_OF_A_SLICE: tuple[Rule, ...] = (weights_fit,)
+"""Asked once the slice is known to exist."""
+
 
 def problems(service: LLMService) -> list[Problem]:
     """List everything wrong with `service`, in the order a user should mend it."""
-    return [problem for rule in RULES if (problem := rule(service))]
+    found = [problem for rule in RULES if (problem := rule(service))]
+    if slice_exists(service) is not None:
+        return found
+    return found + [problem for rule in RULES_OF_A_SLICE if (problem := rule(service))]
 
 
 def accept(manifest: dict[str, Any]) -> LLMService | Problem:

@@ -16,12 +16,12 @@ from typing import Any, Protocol
 
 import structlog
 
-from radixloom_runtime import logs
+from radixloom_runtime import capacity, logs
 from radixloom_runtime.engine.launch import read_settings
 from radixloom_runtime.engine.loop import EngineLoop
 from radixloom_runtime.engine.meter import Meter
 from radixloom_runtime.engine.watchdog import STEP_LIMIT_SECONDS, Watchdog
-from radixloom_runtime.errors import ConfigurationError
+from radixloom_runtime.errors import CapacityError, ConfigurationError
 from radixloom_runtime.scheduler.scheduler import Scheduler
 from radixloom_runtime.settings import RuntimeSettings
 from radixloom_runtime.wire.channels import EngineChannel
@@ -125,14 +125,19 @@ class _Engine:
         """Serve to the end; the process's edge, where every error is caught once."""
         try:
             self._serve()
+        except CapacityError as error:
+            return self._cannot_serve(capacity.tell(str(error)))
         except ConfigurationError as error:
-            log.error("engine.cannot_serve", reason=str(error))  # noqa: TRY400 - no defect
-            return self._failed(str(error), EXIT_CONFIGURATION)
+            return self._cannot_serve(str(error))
         except BaseException as error:  # the server must hear of all of them
             log.exception("engine.failed")
             return self._failed(f"{type(error).__name__}: {error}", EXIT_FAILED)
         log.info("engine.drained")
         return 0
+
+    def _cannot_serve(self, reason: str) -> int:
+        log.error("engine.cannot_serve", reason=reason)
+        return self._failed(reason, EXIT_CONFIGURATION)
 
     def seconds_on_device(self) -> float:
         """Tell for how long the device has kept us waiting."""

@@ -111,6 +111,27 @@ def test_a_failing_pull_is_told_in_the_same_words_all_through():
     assert len({pod_state(pod(0, status=turn)) for turn in turns}) == 1
 
 
+def test_a_model_that_does_not_fit_is_told_from_the_first_time_on_in_the_same_words():
+    # The engine's last lines, as the kubelet keeps them for a container that failed.
+    problem = "weights of 15.26 GiB are wanted on each device; take a larger slice"
+    lines = f"engine.cannot_serve\nradixloom: InsufficientHBM: {problem}\n"
+    ended = {"exitCode": 2, "reason": "Error", "message": lines}
+    turns = [
+        engine({"terminated": ended}),
+        engine(RUNNING, restarts=1, last=ended),
+        engine(waiting("CrashLoopBackOff", "back-off 10s"), restarts=2, last=ended),
+    ]
+    (state,) = {pod_state(pod(0, status=turn)) for turn in turns}
+    assert state.reason is PodReason.NO_HBM
+    assert state.message.endswith(f": {problem}")
+
+
+def test_a_model_that_fits_after_all_is_told_as_serving():
+    ended = {"exitCode": 2, "message": "radixloom: InsufficientHBM: once"}
+    serving = engine(RUNNING, restarts=3, started=True, ready=True, last=ended)
+    assert pod_state(pod(0, status=serving)).reason is PodReason.READY
+
+
 def test_a_long_message_is_cut():
     status = engine(waiting("ErrImagePull", "x" * 5000))
     assert len(pod_state(pod(0, status=status)).message) < 500

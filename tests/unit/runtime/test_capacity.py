@@ -1,4 +1,4 @@
-from radixloom_runtime.capacity import Demand, shortfall
+from radixloom_runtime.capacity import Demand, shortfall, tell, told_in
 
 GIB = 1 << 30
 
@@ -28,5 +28,11 @@ def test_weights_that_are_too_large_ask_for_as_many_devices_as_they_fill():
 def test_a_cache_that_is_too_large_asks_for_fewer_tokens():
     problem = _shortfall(7, tokens=40960)
     assert problem
-    assert "KV cache of 40960 tokens (5.62 GiB)" in problem
+    assert "a KV cache of 40960 tokens or more" in problem
     assert problem.endswith("lower max_model_len or kv_cache_tokens, or take a larger slice")
+
+
+def test_what_is_marked_for_programs_is_found_among_a_processs_last_lines():
+    output = f"engine.starting\nradixloom: {tell('weights of 9 GiB are wanted; less')}\nbye\n"
+    assert told_in(output) == "weights of 9 GiB are wanted; less"
+    assert told_in('{"event": "engine.cannot_serve", "reason": "no InsufficientHBM"}') is None

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.llmservice_cases import REFUSED, SOUND, Case, manifest, tpu
 
+from radixloom_operator.api.model import quantity_value
 from radixloom_operator.api.types import LLMService
 from radixloom_operator.api.validation import Problem, accept
 
@@ -63,6 +64,47 @@ def test_many_mistakes_are_counted_not_listed():
     problem = accept(manifest({f"spec.no{number}": 1 for number in range(9)}))
     assert isinstance(problem, Problem)
     assert problem.message.endswith("and 4 more")
+
+
+def _weights(size: str, generation: str, topology: str, *env: dict[str, str]) -> str | None:
+    """Return why weights of that size are refused."""
+    change = {
+        **tpu(generation, topology),
+        "spec.model.weightsSize": size,
+        "spec.engine.env": list(env),
+    }
+    found = accept(manifest(change))
+    if isinstance(found, LLMService):
+        return None
+    assert found.reason == "InsufficientHBM"
+    return found.message
+
+
+def test_weights_that_no_device_of_the_slice_holds_are_refused_before_there_is_a_pod():
+    assert _weights("15.3Gi", "v6e", "1x1") is None
+    message = _weights("15.3Gi", "v5e", "1x1")
+    assert message
+    assert "weights of 15.30 GiB are wanted on each device, of whose 15.75 GiB 14.17" in message
+    assert "take a slice of at least 2 such devices, not 1" in message
+
+
+def test_weights_are_shared_out_over_all_devices_of_a_slice():
+    # 2x2x1 of v7x are 8 devices of 94.75 GiB, of which nine tenths may be used
+    assert _weights("680Gi", "v7x", "2x2x1") is None
+    assert _weights("690Gi", "v7x", "2x2x1")
+
+
+def test_the_share_of_memory_that_the_engine_is_told_counts():
+    all_of_it = {"name": "RADIXLOOM_MEMORY_FRACTION", "value": "0.98"}
+    assert _weights("15.3Gi", "v5e", "1x1", all_of_it) is None
+
+
+@pytest.mark.parametrize(
+    ("quantity", "value"),
+    [("15.3Gi", 15.3 * 2**30), ("16G", 16e9), ("500m", 0.5), ("3", 3), ("2Ki", 2048), ("1E", 1e18)],
+)
+def test_a_quantity_is_read_as_kubernetes_reads_it(quantity: str, value: float):
+    assert quantity_value(quantity) == pytest.approx(value)
 
 
 JSON = st.recursive(

@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.goldens import folder as golden
 from support.serving import request
 from support.toy_engine import FAULTY, HANGING, NO_SUCH_MODEL
 from support.toy_runner import expected_tokens
 
+from radixloom_runtime.capacity import told_in
 from radixloom_runtime.engine.launch import engine_command
 from radixloom_runtime.settings import RuntimeSettings
 from radixloom_runtime.wire.channels import ServerChannel, address_in
@@ -89,10 +91,10 @@ class Engine:
 
 
 @contextmanager
-def engine(folder: Path, **settings) -> Iterator[Engine]:
+def engine(folder: Path, *, command=toy_command, **settings) -> Iterator[Engine]:
     address = address_in(folder)
     channel = ServerChannel(address)
-    argv, env = toy_command(address, RuntimeSettings(**settings))
+    argv, env = command(address, RuntimeSettings(**settings))
     process = subprocess.Popen(argv, env=env)
     running = Engine(channel, process)
     try:
@@ -218,6 +220,16 @@ def test_a_model_that_cannot_be_served_exits_with_2_and_says_why(tmp_path):
         failed = running.hear_a(Failed)
         assert isinstance(failed, Failed)
         assert NO_SUCH_MODEL in failed.message
+        assert failed.exit_code == running.exit_code() == 2
+
+
+@pytest.mark.slow
+def test_a_model_that_does_not_fit_says_so_in_words_that_the_operator_finds(tmp_path):
+    settings = {"model": golden("llama-tied"), "kv_cache_tokens": 10**12}
+    with engine(tmp_path, command=engine_command, **settings) as running:
+        failed = running.hear_a(Failed)
+        assert isinstance(failed, Failed)
+        assert (told_in(failed.message) or "").startswith("kv_cache_tokens 1000000000000 needs")
         assert failed.exit_code == running.exit_code() == 2
 
 
