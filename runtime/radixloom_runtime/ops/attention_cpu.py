@@ -1,50 +1,39 @@
 """Paged flash attention in plain XLA, shaped for CPUs.
 
     write the step's keys and values into their pages; then
-    for each chunk, for each block of its queries:           one query for a decode, or QUERY_BLOCK
+    for each prompt chunk, for each QUERY_BLOCK of its queries:
         for each block of BLOCK_TOKENS positions, from the window's begin to the queries' own:
             gather the block's pages; go on with a running (online) softmax
 
-So memory is O(block), and time grows with each request's own length: no row pays for a longer
-neighbour or for its padded page table. (All decodes side by side, up to the longest, took twice
-the time: the gathered keys no longer fit in cache.)
-
 A block of queries may reach over its chunk's end. What it writes there is garbage that the next
 chunk, which begins there, overwrites.
+
+Decodes have one query each: `ops.attention_cpu_decode` takes them together. Either way memory is
+O(block), and time grows with each request's own length: no row pays for a longer neighbour or for
+its padded page table.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from typing_extensions import override
 
+from radixloom_runtime.ops import attention_cpu_decode
 from radixloom_runtime.ops.attention import Attention, Form, Ragged
+from radixloom_runtime.ops.attention_blocks import (
+    MASKED,
+    Layer,
+    Softmax,
+    begin,
+    first_block,
+    gather,
+    soft_capped,
+    visible,
+)
 
-BLOCK_TOKENS = 128
 QUERY_BLOCK = 64
-
-_MASKED = -1e30
-"""Finite, so that a fully masked block gives weights and not NaN."""
-
-
-class _Softmax(NamedTuple):
-    """A softmax in progress: `total` and `out` are relative to exp(largest)."""
-
-    largest: Float[Array, "*B"]
-    total: Float[Array, "*B"]
-    out: Float[Array, "*B V"]
-
-
-class _Layer(NamedTuple):
-    """What all chunks of one layer share."""
-
-    pages: Float[Array, "P S W H"]
-    batch: Ragged
-    window: Int[Array, ""] | int | None
-    sinks: Float[Array, "K G"] | None
 
 
 @dataclass(frozen=True)
@@ -79,7 +68,7 @@ class CPUAttention(Attention):
         sinks = None if sinks is None else sinks.astype(jnp.float32).reshape(by_kv_head)
         grouped = queries.astype(jnp.float32) * form.scale
         grouped = grouped.reshape(num_tokens, *by_kv_head, head_dim)
-        out = _attend(grouped, _Layer(pages, batch, window, sinks), form)
+        out = _attend(grouped, Layer(pages, batch, window, sinks), form)
         return out.reshape(num_tokens, num_heads, -1).astype(queries.dtype), pages
 
 
@@ -96,50 +85,40 @@ def write(
     return flat.at[slots].set(new, mode="promise_in_bounds").reshape(pages.shape)
 
 
-def _attend(queries: Float[Array, "T K G H"], layer: _Layer, form: Form) -> Float[Array, "T K G V"]:
-    num_tokens, batch = queries.shape[0], layer.batch
-    value_dim = form.value_dim or queries.shape[-1]
-    out = jnp.zeros((*queries.shape[:-1], value_dim), jnp.float32)
-    decodes = (0, batch.num_decodes)
-    out = _chunks(queries, out, layer, form, decodes, query_block=1)
+def _attend(queries: Float[Array, "T K G H"], layer: Layer, form: Form) -> Float[Array, "T K G V"]:
+    num_tokens, num_rows = queries.shape[0], layer.batch.starts.shape[0]
+    decoded = attention_cpu_decode.attend(queries[:num_rows], layer, form)
     # Not skipped where there are as many chunks as tokens: a bucket for prompts may be so, too.
     padding = ((0, QUERY_BLOCK), (0, 0), (0, 0), (0, 0))
-    queries, out = jnp.pad(queries, padding), jnp.pad(out, padding)
-    prompts = (batch.num_decodes, batch.num_chunks)
-    return _chunks(queries, out, layer, form, prompts, query_block=QUERY_BLOCK)[:num_tokens]
+    out = jnp.pad(decoded, ((0, num_tokens + QUERY_BLOCK - num_rows), *padding[1:]))
+    return _prompts(jnp.pad(queries, padding), out, layer, form)[:num_tokens]
 
 
-def _chunks(
-    queries: Float[Array, "T K G H"],
-    out: Float[Array, "T K G V"],
-    layer: _Layer,
-    form: Form,
-    chunks: tuple[Array | int, Array],
-    *,
-    query_block: int,
+def _prompts(
+    queries: Float[Array, "T K G H"], out: Float[Array, "T K G V"], layer: Layer, form: Form
 ) -> Float[Array, "T K G V"]:
-    """Write the result of chunks `first ... last - 1` into `out`."""
+    """Write the result of the chunks after the decodes into `out`."""
     batch = layer.batch
 
     def chunk_step(chunk: Int[Array, ""], out: Array) -> Array:
         def block_step(block: Int[Array, ""], out: Array) -> Array:
-            skipped = block * query_block
+            skipped = block * QUERY_BLOCK
             token, position = batch.offsets[chunk] + skipped, batch.starts[chunk] + skipped
-            mine = jax.lax.dynamic_slice_in_dim(queries, token, query_block)
-            end = batch.starts[chunk] + jnp.minimum(skipped + query_block, batch.lengths[chunk])
+            mine = jax.lax.dynamic_slice_in_dim(queries, token, QUERY_BLOCK)
+            end = batch.starts[chunk] + jnp.minimum(skipped + QUERY_BLOCK, batch.lengths[chunk])
             table = batch.page_tables[chunk]
             attended = _query_block(mine, layer, form, table, position, end)
             return jax.lax.dynamic_update_slice_in_dim(out, attended, token, axis=0)
 
-        num_blocks = -(-batch.lengths[chunk] // query_block)
+        num_blocks = -(-batch.lengths[chunk] // QUERY_BLOCK)
         return jax.lax.fori_loop(0, num_blocks, block_step, out)
 
-    return jax.lax.fori_loop(*chunks, chunk_step, out)
+    return jax.lax.fori_loop(batch.num_decodes, batch.num_chunks, chunk_step, out)
 
 
 def _query_block(
     queries: Float[Array, "Q K G H"],
-    layer: _Layer,
+    layer: Layer,
     form: Form,
     page_table: Int[Array, " P"],
     position: Int[Array, ""],
@@ -147,76 +126,39 @@ def _query_block(
 ) -> Float[Array, "Q K G V"]:
     """Attend with consecutive tokens of one request, from `position` to before `end`."""
     num_queries, num_kv_heads, group, head_dim = queries.shape
-    pages_per_block = max(1, BLOCK_TOKENS // layer.pages.shape[1])
-    block_tokens = pages_per_block * layer.pages.shape[1]
-    page_table = jnp.pad(page_table, (0, -page_table.shape[0] % pages_per_block))
+    count, block_tokens = layer.pages_per_block, layer.block_tokens
+    page_table = jnp.pad(page_table, (0, -page_table.shape[0] % count))
     by_head = queries.transpose(1, 2, 0, 3).reshape(num_kv_heads, group * num_queries, head_dim)
     positions = jnp.tile(position + jnp.arange(num_queries), group)
 
-    def step(block: Int[Array, ""], state: _Softmax) -> _Softmax:
-        table = jax.lax.dynamic_slice_in_dim(page_table, block * pages_per_block, pages_per_block)
-        keys, values = _gather(layer.pages, table, form)
-        scores = jnp.einsum("kqh,lkh->kql", by_head, keys)
-        if form.soft_cap is not None:
-            scores = form.soft_cap * jnp.tanh(scores / form.soft_cap)
+    def step(block: Int[Array, ""], state: Softmax) -> Softmax:
+        table = jax.lax.dynamic_slice_in_dim(page_table, block * count, count)
+        keys, values = gather(layer.pages, table, form)
+        scores = soft_capped(jnp.einsum("kqh,lkh->kql", by_head, keys), form)
         seen = block * block_tokens + jnp.arange(block_tokens)
-        visible = _visible(seen, positions[:, None], layer.window)
-        return _accumulate(state, scores, values, visible)
+        return _accumulate(state, scores, values, visible(seen, positions[:, None], layer.window))
 
-    first = 0
-    if layer.window is not None:
-        first = jnp.maximum(position - layer.window + 1, 0) // block_tokens
-    begun = _begin(by_head, layer.sinks, form)
+    sinks = None if layer.sinks is None else jnp.repeat(layer.sinks, num_queries, axis=1)
+    begun = begin(by_head, sinks, form)
+    first = first_block(layer, position)
     done = jax.lax.fori_loop(first, -(-end // block_tokens), step, begun)
     attended = done.out / done.total[..., None]
     attended = attended.reshape(num_kv_heads, group, num_queries, -1)
     return attended.transpose(2, 0, 1, 3)
 
 
-def _visible(
-    seen: Int[Array, " L"], own: Int[Array, "Q 1"], window: Int[Array, ""] | int | None
-) -> Array:
-    visible = seen <= own
-    return visible if window is None else visible & (seen > own - window)
-
-
-def _gather(
-    pages: Float[Array, "P S W H"], table: Int[Array, " B"], form: Form
-) -> tuple[Float[Array, "L K H"], Float[Array, "L K V"]]:
-    """Bring a block's pages together: keys and values of L = B * S positions."""
-    found = pages.at[table].get(mode="clip").astype(jnp.float32)
-    if form.is_latent:
-        latent = found.reshape(-1, *found.shape[2:])
-        return latent, latent[..., : form.value_dim]
-    found = found.reshape(-1, found.shape[2] // 2, 2, found.shape[3])
-    return found[:, :, 0], found[:, :, 1]
-
-
-def _begin(
-    queries: Float[Array, "K Q H"], sinks: Float[Array, "K G"] | None, form: Form
-) -> _Softmax:
-    """Start before the first position: from nothing, or from the sinks."""
-    value_dim = form.value_dim or queries.shape[-1]
-    out = jnp.zeros((*queries.shape[:-1], value_dim), jnp.float32)
-    if sinks is None:
-        largest = jnp.full(queries.shape[:-1], _MASKED, jnp.float32)
-        return _Softmax(largest, jnp.zeros_like(largest), out)
-    largest = jnp.repeat(sinks, queries.shape[1] // sinks.shape[1], axis=1)
-    return _Softmax(largest, jnp.ones_like(largest), out)
-
-
 def _accumulate(
-    state: _Softmax,
+    state: Softmax,
     scores: Float[Array, "K Q L"],
     values: Float[Array, "L K V"],
-    visible: Array,
-) -> _Softmax:
-    scores = jnp.where(visible, scores, _MASKED)
+    sees: Bool[Array, "Q L"],
+) -> Softmax:
+    scores = jnp.where(sees, scores, MASKED)
     largest = jnp.maximum(state.largest, jnp.max(scores, axis=-1))
     # A block that a window hides from some queries has nothing but masked scores for them.
-    weights = jnp.where(visible, jnp.exp(scores - largest[..., None]), 0.0)
+    weights = jnp.where(sees, jnp.exp(scores - largest[..., None]), 0.0)
     shrink = jnp.exp(state.largest - largest)
-    return _Softmax(
+    return Softmax(
         largest,
         state.total * shrink + jnp.sum(weights, axis=-1),
         state.out * shrink[..., None] + jnp.einsum("kql,lkv->kqv", weights, values),
