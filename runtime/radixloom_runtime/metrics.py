@@ -92,6 +92,12 @@ class Metrics:
         self.expired = self._counter(
             "radixloom_requests_timed_out", "Requests whose deadline passed before their end."
         )
+        self.guessed_tokens = self._counter(
+            "radixloom_guessed_tokens", "Tokens guessed by speculation and verified by a step."
+        )
+        self.right_guesses = self._counter(
+            "radixloom_right_guesses", "Guessed tokens that were what was then sampled."
+        )
         self.compiles_after_warmup = self._counter(
             "radixloom_compiles_after_warmup", "Compilations after ready; each one is a defect."
         )

@@ -134,6 +134,12 @@ class RuntimeSettings(BaseSettings):
         description="Seconds that a request may take in all, unless it says `timeout` itself; then"
         " it ends with 408. Default: no limit.",
     )
+    speculation: str | None = Field(
+        None,
+        pattern="^ngram(:([1-9]|1[0-6]))?$",
+        description="ngram[:K]: guess up to K (4) next tokens from a request's own text, and verify"
+        " them in one step; the answers stay the same. Default: off.",
+    )
     step_tokens: int | None = Field(
         None,
         ge=1,

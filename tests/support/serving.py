@@ -12,6 +12,7 @@ from typing import Any
 from support.toy_runner import ToyRunner, expected_tokens
 
 from radixloom_runtime.scheduler.scheduler import Scheduler
+from radixloom_runtime.scheduler.speculation import Speculation
 from radixloom_runtime.settings import SchedulePolicy
 from radixloom_runtime.wire.messages import (
     CacheChanged,
@@ -89,6 +90,7 @@ class Service:
         overlap: bool = True,
         policy: SchedulePolicy = SchedulePolicy.LPM,
         pinned_share: float = 0.5,
+        speculation: Speculation | None = None,
         runner: Runner[Any] | None = None,
     ) -> None:
         """The runner is the toy, or one that was built for no less than `limits`."""
@@ -98,6 +100,7 @@ class Service:
             prefix_cache=prefix_cache,
             policy=policy,
             pinned_share=pinned_share,
+            speculation=speculation,
         )
         self.now = 0.0
         """A step takes a second."""

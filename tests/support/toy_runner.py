@@ -7,6 +7,10 @@ token follows from the gathered tokens alone:
 
     next = (seed + sum of (position + 1) * (token + 1)) % VOCAB_SIZE
 
+but for every fourth seed, whose answers go round in loops with a jolt now and then:
+
+    next = (sum of the last two tokens + length // 7) % 3
+
 As on a device, a plan is a delta to what rows keep (page table, last token), all tokens of a step
 are stored before any is read, and results are given out later than the step was started.
 """
@@ -29,11 +33,16 @@ from radixloom_runtime.wire.plan import (
 )
 
 VOCAB_SIZE = 53
+LOOPING = 3
+"""Seeds with this remainder by 4 give answers that repeat themselves."""
 
 
 def next_token(seed: int, tokens: list[int], forbidden: frozenset[int] = frozenset()) -> int:
     """The token after `tokens`; the one above it, as often as it is forbidden."""
-    total = seed + sum((position + 1) * (token + 1) for position, token in enumerate(tokens))
+    if seed % 4 == LOOPING:
+        total = (sum(tokens[-2:]) + len(tokens) // 7) % 3
+    else:
+        total = seed + sum((position + 1) * (token + 1) for position, token in enumerate(tokens))
     token_id = total % VOCAB_SIZE
     while token_id in forbidden:
         token_id = (token_id + 1) % VOCAB_SIZE
@@ -117,6 +126,8 @@ class ToyRunner:
         for grant in plan.grants:
             self._grant(grant)
         self._check_chunks(plan.chunks)
+        lines = sum(1 + len(chunk.guessed_ids) for chunk in plan.chunks)
+        assert lines <= self.limits.max_rows, "guesses take rows that are free"
         fed = [self._store(chunk) for chunk in plan.chunks]
         results = tuple(map(self._attend, plan.chunks, fed))
         firsts = frozenset(c.token_ids[0] for c in plan.chunks if c.token_ids and not c.start)
@@ -163,6 +174,11 @@ class ToyRunner:
         assert chunk.token_ids or row.has_sampled, "nothing was sampled that could be fed"
         token_ids = chunk.token_ids or (row.history[-1],)
         end = chunk.start + len(token_ids)
+        assert not (chunk.guessed_ids and chunk.token_ids), "guesses come after a sampled token"
+        assert end + len(chunk.guessed_ids) <= self.limits.max_model_len
+        for position, token_id in enumerate(chunk.guessed_ids, end):
+            assert not self.limits.is_recurrent, "a state takes no guess back"
+            self._slots[self._slot(row, position)] = (token_id, position)
         assert list(token_ids) == row.history[chunk.start : end], "these are not the row's tokens"
         assert end <= self.limits.max_model_len
         assert chunk.samples <= (end == len(row.history)), "only after the newest token"
@@ -171,7 +187,7 @@ class ToyRunner:
         row.num_computed = end
         for position, token_id in enumerate(token_ids, chunk.start):
             self._slots[self._slot(row, position)] = (token_id, position)
-        self.num_computed_tokens += len(token_ids)
+        self.num_computed_tokens += chunk.length
         return end
 
     def _attend(self, chunk: Chunk, end: int) -> ChunkResult:
@@ -183,13 +199,25 @@ class ToyRunner:
         prompt_logprobs, prompt_tops = self._judge_prompt(chunk, tokens)
         if not chunk.samples:
             return ChunkResult(None, prompt_logprobs=prompt_logprobs, prompt_tops=prompt_tops)
-        forbidden = row.stop_token_ids if end < row.min_position else frozenset[int]()
-        token_id = next_token(row.sampling.seed, tokens, forbidden)
-        row.history.append(token_id)
+        token_id, *further = self._sample(row, tokens, chunk.guessed_ids)
+        row.history += [token_id, *further]
         row.has_sampled = True
         top = None if chunk.top_logprobs is None else top_of(tokens, chunk.top_logprobs)
         logprob = 0.0 if chunk.top_logprobs is None else logprob_of(tokens, token_id)
-        return ChunkResult(token_id, logprob, top, prompt_logprobs, prompt_tops)
+        return ChunkResult(token_id, logprob, top, prompt_logprobs, prompt_tops, tuple(further))
+
+    def _sample(self, row: _Row, tokens: list[int], guessed_ids: tuple[int, ...]) -> list[int]:
+        """The token after `tokens`, and one after each guess as long as they are right."""
+        sampled: list[int] = []
+        for guess in (*guessed_ids, None):
+            end = len(tokens)
+            forbidden = row.stop_token_ids if end < row.min_position else frozenset[int]()
+            sampled.append(next_token(row.sampling.seed, tokens, forbidden))
+            if sampled[-1] != guess:
+                return sampled
+            assert self._slots[self._slot(row, end)] == (guess, end), "a guess has lost its place"
+            tokens = [*tokens, guess]
+        return sampled
 
     def _judge_prompt(self, chunk: Chunk, tokens: list[int]) -> tuple[np.ndarray, tuple[Top, ...]]:
         if chunk.prompt_logprobs is None:

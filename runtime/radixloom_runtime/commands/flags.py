@@ -30,6 +30,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "max_queued_requests",
         "schedule_policy",
         "request_timeout",
+        "speculation",
         "step_tokens",
     ),
     "start": ("compile_cache_dir", "warmup"),

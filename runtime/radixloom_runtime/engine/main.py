@@ -23,10 +23,11 @@ from radixloom_runtime.engine.meter import Meter
 from radixloom_runtime.engine.watchdog import STEP_LIMIT_SECONDS, Watchdog
 from radixloom_runtime.errors import CapacityError, ConfigurationError
 from radixloom_runtime.scheduler.scheduler import Scheduler
+from radixloom_runtime.scheduler.speculation import Speculation, parse
 from radixloom_runtime.settings import RuntimeSettings
 from radixloom_runtime.wire.channels import EngineChannel
 from radixloom_runtime.wire.messages import Failed, Ready, Starting
-from radixloom_runtime.wire.plan import Runner
+from radixloom_runtime.wire.plan import Limits, Runner
 
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
@@ -155,12 +156,14 @@ class _Engine:
 
     def _serve(self) -> None:
         built = self._build_runner(self._settings, lambda starting: self._channel.send([starting]))
+        speculation = self._speculation(built.runner.limits)
         scheduler = Scheduler(
             built.runner.limits,
             max_queued_requests=self._settings.max_queued_requests,
             prefix_cache=self._settings.prefix_cache,
             policy=self._settings.schedule_policy,
             pinned_share=self._settings.pinned_share,
+            speculation=speculation,
         )
         if built.runner.limits.is_recurrent and self._settings.prefix_cache:
             log.info("engine.no_prefix_cache", reason="the model keeps a state, not only pages")
@@ -169,6 +172,17 @@ class _Engine:
         self._channel.send([built.ready])
         log.info("engine.ready", seconds=built.ready.start_seconds)
         loop.run()
+
+    def _speculation(self, limits: Limits) -> Speculation | None:
+        wanted = self._settings.speculation
+        if wanted is None:
+            return None
+        if limits.is_recurrent:
+            raise ConfigurationError(
+                f"--speculation {wanted} is not possible with this model: it keeps a recurrent"
+                " state, from which no wrong guess can be taken back; leave it out"
+            )
+        return parse(wanted)
 
     def _failed(self, message: str, exit_code: int) -> int:
         self._channel.send([Failed(message, exit_code)])

@@ -71,6 +71,7 @@ class Meter:
         self._last_report_at = now
         self._steps_reported = self.steps
         scheduler, ledger, totals = self._scheduler, self._scheduler.ledger, self._scheduler.totals
+        speculation = scheduler.speculation
         return Stats(
             num_running=scheduler.num_running,
             num_waiting=scheduler.num_waiting,
@@ -85,6 +86,8 @@ class Meter:
             output_tokens=totals.output_tokens,
             preemptions=totals.preemptions,
             expired=totals.expired,
+            guessed_tokens=0 if speculation is None else speculation.num_guessed,
+            right_guesses=0 if speculation is None else speculation.num_right,
             compiles_after_warmup=self._compiles_after_warmup(),
             step_seconds=self._step_seconds,
             host_seconds=self._step_seconds - self._device_seconds,

@@ -101,15 +101,17 @@ class JaxRunner:
         of_prompt = handle.output.prompt_logprobs
         prompt = _host(of_prompt) if of_prompt and _wants_prompt(handle.chunks) else None
         results: dict[int, ChunkResult] = {}
-        offset = 0
-        for line, index in enumerate(handle.order):
+        line = offset = 0
+        for index in handle.order:
             chunk = handle.chunks[index]
             results[index] = _result(chunk, line, offset, token_ids, logprobs, prompt)
+            line += 1 + len(chunk.guessed_ids)
             offset += chunk.length
         return StepResult(handle.number, tuple(results[i] for i in range(len(results))))
 
     def _bucket(self, plan: StepPlan, *, mixed: bool) -> Bucket:
-        tokens, rows = plan.num_tokens, len(plan.chunks)
+        tokens = plan.num_tokens
+        rows = len(plan.chunks) + sum(len(chunk.guessed_ids) for chunk in plan.chunks)
         bucket = choose(self._buckets, num_tokens=tokens, num_rows=rows, mixed=mixed)
         if bucket is None:
             raise EngineError(
@@ -140,9 +142,11 @@ class JaxRunner:
 
 
 def _decodes_first(chunks: Sequence[Chunk]) -> tuple[list[int], int]:
-    """Return the order in which chunks are laid out, and how many single tokens lead."""
-    decodes = [i for i, chunk in enumerate(chunks) if chunk.length == 1 and not chunk.next_ids]
-    others = [i for i, chunk in enumerate(chunks) if chunk.length > 1 or chunk.next_ids]
+    """Return the order in which chunks are laid out, and how many of single tokens lead."""
+    decodes: list[int] = []
+    others: list[int] = []
+    for i, chunk in enumerate(chunks):
+        (others if len(chunk.token_ids) > 1 or chunk.next_ids else decodes).append(i)
     return decodes + others, len(decodes)
 
 
@@ -188,6 +192,8 @@ def _result(
     prompt: _HostLogprobs | None,
 ) -> ChunkResult:
     result = ChunkResult(int(token_ids[line]) if chunk.samples else None)
+    if chunk.guessed_ids:
+        return ChunkResult(result.token_id, further_ids=_further_ids(chunk, line, token_ids))
     if chunk.samples and chunk.top_logprobs is not None and logprobs is not None:
         top = logprobs.tops(line, chunk.top_logprobs)
         result = ChunkResult(result.token_id, float(logprobs.chosen[line]), top)
@@ -201,3 +207,12 @@ def _result(
         prompt.chosen[lines.start : lines.stop].copy(),
         tuple(prompt.tops(i, chunk.prompt_logprobs or 0) for i in lines),
     )
+
+
+def _further_ids(chunk: Chunk, line: int, token_ids: Int32s) -> tuple[int, ...]:
+    """Return what was sampled after each right guess, up to the first wrong one."""
+    sampled = token_ids[line : line + 1 + len(chunk.guessed_ids)].tolist()
+    num_right = 0
+    while num_right < len(chunk.guessed_ids) and chunk.guessed_ids[num_right] == sampled[num_right]:
+        num_right += 1
+    return tuple(sampled[1 : 1 + num_right])

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from radixloom_runtime.models.history import History
 from radixloom_runtime.models.registry import CausalLM, Model, Weights
@@ -96,12 +96,37 @@ def _sample(
         lambda: sampling.logprobs_of(logits, ids),
         lambda: sampling.no_logprobs(*logits.shape),
     )
-    counted = rows.vocabulary.facts.at[chosen, ids].add(1)
+    counts, is_newest = _settle_guesses(step, ids)
+    scratch = rows.last_token.shape[0] - 1
+    counted = rows.vocabulary.facts.at[jnp.where(counts, chosen, scratch), ids].add(1)
+    newest = jnp.where(is_newest, chosen, scratch)
     rows = rows._replace(
-        last_token=rows.last_token.at[chosen].set(ids),
+        last_token=rows.last_token.at[newest].set(ids),
         vocabulary=Vocabulary(counted, rows.vocabulary.bias),
     )
     return rows, ids, logprobs
+
+
+def _settle_guesses(
+    step: StepArrays, sampled: Int[Array, " R"]
+) -> tuple[Bool[Array, " R"], Bool[Array, " R"]]:
+    """Tell which lines' tokens count, and which of them are their rows' newest.
+
+    line        0     1 guess  2 guess  3 guess  4
+    its token   a     b        c        d        e
+    sampled     b     c        x        y        f
+    counts      yes   yes      yes      no       yes      d was guessed, x is right
+    newest                     yes               yes
+    """
+    follows = step.follows != 0
+    index = jnp.arange(sampled.shape[0])
+    guessed = step.token_ids[jnp.minimum(step.offsets, step.token_ids.shape[0] - 1)]
+    is_wrong = follows & (guessed != jnp.roll(sampled, 1))
+    num_wrong = jnp.cumsum(is_wrong)
+    first_line = jax.lax.cummax(jnp.where(follows, 0, index))
+    counts = num_wrong == num_wrong[first_line]
+    goes_on = jnp.roll(follows & counts, -1).at[-1].set(False)
+    return counts, counts & ~goes_on
 
 
 def _prompt_logprobs(

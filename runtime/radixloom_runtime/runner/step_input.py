@@ -20,7 +20,7 @@ FROM_DEVICE = -1
 """Token id that stands for the row's last sampled token."""
 
 _HEADER = 5
-_CHUNK_LINES = 5
+_CHUNK_LINES = 6
 _FAR = np.iinfo(np.int32).max
 """A row, offset or index that nothing has: padding that scatters drop."""
 
@@ -48,6 +48,8 @@ class StepArrays(NamedTuple):
     offsets: Int[Array, " R"]
     sample_rows: Int[Array, " R"]
     """Row whose next token is sampled from a chunk's last token; the scratch row for none."""
+    follows: Int[Array, " R"]
+    """1: the line is a guess for the token that the line before it samples."""
     token_ids: Int[Array, " T"]
     next_ids: Int[Array, " N"]
     """Length T in mixed buckets, 0 in others."""
@@ -99,22 +101,20 @@ class StepLayout:
 
     def unpack(self, vector: Int[Array, " X"]) -> StepArrays:
         """Name the parts; inside jit."""
-        header, rows, starts, lengths, offsets, sample_rows, ids, next_ids, begun, granted = (
-            self._parts(vector)
-        )
+        (header, *chunk_lines, ids, next_ids, begun, granted) = self._parts(vector)
         changes = Changes(begun.reshape(-1, START_WIDTH), granted.reshape(-1, GRANT_WIDTH))
-        return StepArrays(
-            Header(*header), rows, starts, lengths, offsets, sample_rows, ids, next_ids, changes
-        )
+        return StepArrays(Header(*header), *chunk_lines, ids, next_ids, changes)
 
     def pack(
         self, chunks: list[Chunk], starts: Int32s, grants: Int32s, *, num_decodes: int
     ) -> Int32s:
-        """Make the vector of a step; `chunks` with decodes first, changes that fit."""
+        """Make the vector of a step; `chunks` with decodes first, changes that fit.
+
+        A guess is a line like a decode, so that it needs neither a bucket nor a kernel of its own.
+        """
         vector = np.zeros(self.size, np.int32)
-        header, rows, first, lengths, offsets, sample_rows, ids, next_ids, begun, granted = (
-            self._parts(vector)
-        )
+        header, rows, first, lengths, offsets, sample_rows, follows, *rest = self._parts(vector)
+        ids, next_ids, begun, granted = rest
         rows.fill(self.max_rows)
         sample_rows.fill(self.max_rows)
         offsets.fill(_FAR)
@@ -122,19 +122,31 @@ class StepLayout:
         granted.fill(_FAR)
         begun[: starts.size] = starts.ravel()
         granted[: grants.size] = grants.ravel()
-        used = wanted = 0
-        for i, chunk in enumerate(chunks):
-            length = chunk.length
+        used = wanted = i = 0
+        for chunk in chunks:
+            length = len(chunk.token_ids) or 1
             rows[i], first[i], lengths[i], offsets[i] = chunk.row, chunk.start, length, used
             if chunk.samples:
                 sample_rows[i] = chunk.row
             ids[used : used + length] = chunk.token_ids or FROM_DEVICE
+            i += 1
+            if chunk.guessed_ids:
+                count = len(chunk.guessed_ids)
+                lines, places = slice(i, i + count), slice(used + 1, used + 1 + count)
+                rows[lines] = sample_rows[lines] = chunk.row
+                first[lines] = range(chunk.start + 1, chunk.start + 1 + count)
+                offsets[lines] = range(places.start, places.stop)
+                lengths[lines] = follows[lines] = 1
+                ids[places] = chunk.guessed_ids
+                i += count
+                num_decodes += count
+                length += count
             if chunk.next_ids:
                 next_ids[used : used + len(chunk.next_ids)] = chunk.next_ids
                 wanted = used + length
             used += length
         wants_logprobs = any(chunk.top_logprobs is not None for chunk in chunks)
-        header[:] = num_decodes, len(chunks), used, wants_logprobs, wanted
+        header[:] = num_decodes, i, used, wants_logprobs, wanted
         return vector
 
 

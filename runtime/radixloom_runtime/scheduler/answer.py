@@ -20,6 +20,8 @@ def settle(run: Running, chunk: Chunk, result: ChunkResult) -> Output | None:
 def _settle_token(run: Running, chunk: Chunk, result: ChunkResult) -> Output:
     token_id = result.token_id
     assert token_id is not None, "a sampling chunk came back without a token"  # noqa: S101 - ours
+    if chunk.guessed_ids:
+        return _settle_guesses(run, chunk, (token_id, *result.further_ids))
     run.num_in_flight -= 1
     run.token_ids.append(token_id)
     reason = stopping.finish_reason(run.request, token_id, len(run.token_ids))
@@ -27,6 +29,22 @@ def _settle_token(run: Running, chunk: Chunk, result: ChunkResult) -> Output:
     if chunk.top_logprobs is not None:
         logprobs = [_token_logprobs(token_id, result.logprob, result.top, chunk.top_logprobs)]
     return _output(run, [token_id], logprobs, reason)
+
+
+def _settle_guesses(run: Running, chunk: Chunk, sampled_ids: tuple[int, ...]) -> Output:
+    """Add what was sampled, up to where the request ends; take back the wrong guesses' places."""
+    run.num_in_flight -= 1 + len(chunk.guessed_ids)
+    run.num_guessed = 0
+    run.num_planned = chunk.start + len(sampled_ids)
+    told: list[int] = []
+    reason = None
+    for token_id in sampled_ids:
+        told.append(token_id)
+        run.token_ids.append(token_id)
+        reason = stopping.finish_reason(run.request, token_id, len(run.token_ids))
+        if reason is not None:
+            break
+    return _output(run, told, None, reason)
 
 
 def _output(

@@ -15,6 +15,8 @@ class Draft:
     prefill_budget: int
     """Tokens left for prompt chunks; those for decodes are set aside."""
     decode_budget: int
+    guess_budget: int = 0
+    """Guesses that may be verified: lines of the step that no request needs."""
     starts: list[RowStart] = field(default_factory=list[RowStart])
     grants: list[PageGrant] = field(default_factory=list[PageGrant])
     decodes: list[Chunk] = field(default_factory=list[Chunk])
@@ -43,9 +45,10 @@ class Draft:
         first_index = len(run.lease.page_ids) - len(page_ids)
         self.grants.append(PageGrant(run.row, first_index, tuple(page_ids)))
 
-    def decode(self, run: Running) -> None:
-        """Compute the last sampled token of a row and sample the next."""
-        self.decode_budget -= 1
+    def decode(self, run: Running, guessed_ids: tuple[int, ...] = ()) -> None:
+        """Compute the last sampled token of a row, and guesses after it; sample after each."""
+        self.decode_budget -= 1 + len(guessed_ids)
+        self.guess_budget -= len(guessed_ids)
         self.decodes.append(
             Chunk(
                 row=run.row,
@@ -53,6 +56,7 @@ class Draft:
                 token_ids=(),
                 samples=True,
                 top_logprobs=run.request.submit.logprobs,
+                guessed_ids=guessed_ids,
             )
         )
         self.decoding.append(run)

@@ -3,6 +3,7 @@
     displace    a waiting request of higher priority takes the room of running ones of lower
     running     by rank: each decoding one gets a token, prompts share what is left of the budget;
                 one that needs a page and finds none evicts, then preempts whoever ranks last
+    guesses     where no prompt waits, rows that nobody has verify what may come next
     admit       in the order of `policy`, whoever fits whole
 
 Displacing comes first, since who has a chunk in the plan can no longer be preempted.
@@ -13,14 +14,16 @@ from radixloom_runtime.cache.radix import Match
 from radixloom_runtime.scheduler.batch import Batch
 from radixloom_runtime.scheduler.draft import Draft
 from radixloom_runtime.scheduler.request import Phase, Running, Waiting
+from radixloom_runtime.scheduler.speculation import Speculation
 from radixloom_runtime.wire.plan import Limits, StepPlan
 
 
 class Planner:
     """Makes plans from the state of a batch, and moves its members accordingly."""
 
-    def __init__(self, limits: Limits, batch: Batch) -> None:
+    def __init__(self, limits: Limits, batch: Batch, speculation: Speculation | None) -> None:
         self._limits = limits
+        self._speculation = speculation
         self._batch = batch
         self._ledger = batch.ledger
 
@@ -33,6 +36,7 @@ class Planner:
             number=number,
             decode_budget=self._limits.step_tokens,
             prefill_budget=self._limits.step_tokens - num_decoding,
+            guess_budget=self._guess_budget(),
         )
         self._plan_running(draft)
         self._admit(draft)
@@ -55,9 +59,11 @@ class Planner:
     def _plan_decode(self, draft: Draft, run: Running) -> None:
         if not self._secure_places(draft, run, 1):
             return
-        draft.decode(run)
-        run.num_planned += 1
-        run.num_in_flight += 1
+        guessed_ids = self._guess(draft, run) if draft.guess_budget > 0 else ()
+        draft.decode(run, guessed_ids)
+        run.num_planned += 1 + len(guessed_ids)
+        run.num_in_flight += 1 + len(guessed_ids)
+        run.num_guessed = len(guessed_ids)
 
     def _plan_prefill(self, draft: Draft, run: Running) -> None:
         wanted = min(run.prefill_end - run.num_planned, draft.prefill_budget)
@@ -87,6 +93,36 @@ class Planner:
         if granted := min(missing, self._ledger.num_available):
             draft.grant(run, self._ledger.extend(run.lease, granted))
         return min(wanted, len(page_ids) * self._limits.page_tokens - run.num_planned)
+
+    # --- guesses
+
+    def _guess_budget(self) -> int:
+        """Count the lines that guesses may take: none while prompts want to be computed."""
+        running = self._batch.running
+        if self._speculation is None or self._batch.waiting:
+            return 0
+        if any(run.num_planned < run.prefill_end for run in running):
+            return 0
+        return min(self._limits.max_rows, self._limits.step_tokens) - len(running)
+
+    def _guess(self, draft: Draft, run: Running) -> tuple[int, ...]:
+        """Guess what comes after the token that is computed next, as far as there are places."""
+        if self._speculation is None or run.hunches is None:
+            return ()
+        num_known = len(run.token_ids) + run.num_in_flight
+        room = min(draft.guess_budget, run.request.end - num_known - 1)
+        if room <= 0:
+            return ()
+        guessed = self._speculation.guess(run.hunches, run.token_ids, run.num_in_flight, room)
+        return guessed[: self._places_for_guesses(draft, run, len(guessed))]
+
+    def _places_for_guesses(self, draft: Draft, run: Running, wanted: int) -> int:
+        """Get pages for guesses after the next token, if they are free: nothing is evicted."""
+        size, page_ids = self._limits.page_tokens, run.lease.page_ids
+        missing = self._ledger.pages_for(run.num_planned + 1 + wanted) - len(page_ids)
+        if granted := min(missing, self._ledger.num_free) if missing > 0 else 0:
+            draft.grant(run, self._ledger.extend(run.lease, granted))
+        return min(wanted, len(page_ids) * size - run.num_planned - 1)
 
     # --- the waiting
 
@@ -124,6 +160,8 @@ class Planner:
             if self._has_room(draft) and self._fits(waiting):
                 run = batch.seat(waiting)
                 draft.start(run)
+                if self._speculation is not None:
+                    run.hunches = self._speculation.hunches_for(run.request.submit)
                 self._plan_prefill(draft, run)  # changes what fits: the next plan tries again
 
     def _has_room(self, draft: Draft) -> bool:

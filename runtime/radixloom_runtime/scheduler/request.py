@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from radixloom_runtime.cache.ledger import Lease
+from radixloom_runtime.scheduler.speculation import Hunches
 from radixloom_runtime.scheduler.turns import AGING
 from radixloom_runtime.wire.messages import Submit, TokenLogprobs
 
@@ -68,6 +69,8 @@ class Phase(Enum):
     """A part of its known tokens."""
     DECODE = auto()
     """Its last sampled token, which the device may be the only one to know."""
+    VERIFYING = auto()
+    """Nothing: how many of the guesses in flight are right must be known first."""
     ENDING = auto()
     """Nothing: the steps in flight bring it to its end."""
 
@@ -93,7 +96,11 @@ class Running:
     cached_tokens: int
     has_answered: bool
     num_in_flight: int = 0
-    """Tokens being sampled by steps that are not committed."""
+    """Tokens being sampled by steps that are not committed; guesses count as if they were right."""
+    num_guessed: int = 0
+    """Guesses in flight."""
+    hunches: Hunches | None = None
+    """Where guesses come from; None: there are none for this request."""
     is_live: bool = True
     """False once finished, aborted or preempted: results still in flight are dropped."""
     prompt_logprobs: list[TokenLogprobs | None] | None = field(default=None)
@@ -104,6 +111,8 @@ class Running:
         """What is to be planned next."""
         if self.num_planned < self.prefill_end:
             return Phase.PREFILL
+        if self.num_guessed:
+            return Phase.VERIFYING
         if len(self.token_ids) + self.num_in_flight < self.request.end:
             return Phase.DECODE
         return Phase.ENDING

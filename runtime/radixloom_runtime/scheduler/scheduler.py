@@ -30,6 +30,8 @@ any is read. Everything below follows from these two facts and "a plan once made
   written by step n, never by step n+1: the preempted has no chunk in it, the evicted no holder.
 - Pages with output are filed at the end or at preemption, up to the last token that is known and
   whose KV is planned. Step n+1 may yet write the last of these, with the value it should have.
+- A row with guesses in flight is not planned again before they are committed: only then is known
+  where it goes on. Guesses lie beyond all that is known, so pages that are filed never hold one.
 - A preempted request forgets the token in flight; it samples the same again, since sampling is
   keyed by (seed, position).
 
@@ -53,6 +55,7 @@ from radixloom_runtime.scheduler.pins import Pins
 from radixloom_runtime.scheduler.planner import Planner
 from radixloom_runtime.scheduler.policy import WaitingQueue
 from radixloom_runtime.scheduler.request import Request, Running, Waiting
+from radixloom_runtime.scheduler.speculation import Speculation
 from radixloom_runtime.settings import SchedulePolicy
 from radixloom_runtime.wire.messages import (
     CacheChanged,
@@ -64,7 +67,7 @@ from radixloom_runtime.wire.messages import (
     TimedOut,
     Unpin,
 )
-from radixloom_runtime.wire.plan import Limits, StepPlan, StepResult
+from radixloom_runtime.wire.plan import Chunk, ChunkResult, Limits, StepPlan, StepResult
 
 MAX_IN_FLIGHT = 2
 """Plans made and not committed: one that the device runs, one queued behind it. A third would
@@ -82,6 +85,7 @@ class Scheduler:
         prefix_cache: bool = True,
         policy: SchedulePolicy = SchedulePolicy.LPM,
         pinned_share: float = 0.25,
+        speculation: Speculation | None = None,
     ) -> None:
         """No prefixes are cached for a recurrent model, whatever `prefix_cache` says."""
         self._limits = limits
@@ -93,7 +97,9 @@ class Scheduler:
         )
         self._pins = Pins(self.ledger, share=pinned_share)
         self._batch = Batch(limits, self.ledger, WaitingQueue(policy))
-        self._planner = Planner(limits, self._batch)
+        assert speculation is None or not limits.is_recurrent, "a state takes no guess back"
+        self.speculation = speculation
+        self._planner = Planner(limits, self._batch, speculation)
         self._in_flight: deque[tuple[StepPlan, tuple[Running, ...]]] = deque()
         self._next_number = 0
         self._num_submitted = 0
@@ -240,6 +246,8 @@ class Scheduler:
             if not run.is_live:
                 continue
             output = settle(run, chunk, chunk_result)
+            if chunk.guessed_ids:
+                self._judge(run, chunk, chunk_result)
             if output is None:
                 continue
             outputs.append(output)
@@ -251,6 +259,13 @@ class Scheduler:
                     outputs[-1] = self._pins.fulfil(output.request_id, run.token_ids)
         self._completions.note(self._now, num_finished)
         return outputs
+
+    def _judge(self, run: Running, chunk: Chunk, result: ChunkResult) -> None:
+        assert self.speculation is not None
+        assert run.hunches is not None
+        self.speculation.judge(
+            run.hunches, num_guessed=len(chunk.guessed_ids), num_right=len(result.further_ids)
+        )
 
     def check(self) -> None:
         """Assert what this module promises; for tests."""

@@ -24,6 +24,8 @@ class EngineCounters:
             "host_seconds": metrics.host_seconds,
             "preemptions": metrics.preemptions,
             "expired": metrics.expired,
+            "guessed_tokens": metrics.guessed_tokens,
+            "right_guesses": metrics.right_guesses,
             "compiles_after_warmup": metrics.compiles_after_warmup,
         }
         self._told = dict.fromkeys(self._counters, 0.0)

@@ -202,6 +202,9 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_
     preemptions: int
     expired: int
     """Requests whose deadline passed."""
+    guessed_tokens: int
+    """Of speculation; `right_guesses` of them were what was then sampled."""
+    right_guesses: int
     compiles_after_warmup: int
     step_seconds: float
     """Total seconds spent in steps, waiting for the device included."""

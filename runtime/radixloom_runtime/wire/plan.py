@@ -56,6 +56,10 @@ class Chunk:
     A row has at most one chunk a step. `token_ids` empty: one token, the row's last sampled one,
     which only the device knows yet. `samples`: the chunk ends at the row's newest token, so that
     the next token (at position `start + length`) is sampled from its last logits.
+
+    `guessed_ids`: only with an empty `token_ids`. Tokens that may come after the row's last one;
+    they are computed along, and a token is sampled after each. Those that were sampled as guessed
+    count; from the first wrong one on, everything is as if the chunk had ended before it.
     """
 
     row: int
@@ -70,11 +74,12 @@ class Chunk:
     of the *next* token given this one; `next_ids` are those next tokens."""
     next_ids: tuple[int, ...] = ()
     """With prompt_logprobs: the token after each of this chunk's; one shorter on the last."""
+    guessed_ids: tuple[int, ...] = ()
 
     @property
     def length(self) -> int:
-        """How many tokens are computed."""
-        return len(self.token_ids) or 1
+        """How many tokens are computed, guesses included."""
+        return (len(self.token_ids) or 1) + len(self.guessed_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +114,15 @@ class ChunkResult:
     """What one chunk of a plan gave; same order as `plan.chunks`."""
 
     token_id: int | None
-    """Sampled token, if the chunk samples."""
+    """Sampled token, if the chunk samples; with guesses, the first one."""
     logprob: float = 0.0
     """Of `token_id`, by the raw logits; only where logprobs were asked for."""
     top: Top | None = None
     prompt_logprobs: Float32s = field(default_factory=lambda: np.zeros(0, np.float32))
     """[len(next_ids)]"""
     prompt_tops: tuple[Top, ...] = ()
+    further_ids: tuple[int, ...] = ()
+    """Tokens sampled after `token_id`: one for each guess that was right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +140,7 @@ class Limits:
     num_pages: int
     page_tokens: int
     max_rows: int
-    """Batch rows: requests running together."""
+    """Batch rows: requests running together. Guesses of a step take those that are free."""
     step_tokens: int
     """Most tokens in one step."""
     max_model_len: int

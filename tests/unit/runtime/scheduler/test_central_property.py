@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from support.serving import Service, serve_alone
 from support.toy_runner import VOCAB_SIZE, expected_tokens
 
+from radixloom_runtime.scheduler.speculation import Speculation
 from radixloom_runtime.settings import SchedulePolicy
 from radixloom_runtime.wire.messages import Sampling, Submit
 from radixloom_runtime.wire.plan import Limits
@@ -138,11 +139,21 @@ def live_through(service: Service, day: list[Visit], upkeep: Sequence[Upkeep] = 
     prefix_cache=st.booleans(),
     policy=st.sampled_from(SchedulePolicy),
     upkeep=upkeeps(),
+    guesses=st.sampled_from([None, 1, 3, 8]),
 )
 @settings(max_examples=150, deadline=None)
-def test_scheduling_never_changes_the_answer(day_and_limits, overlap, prefix_cache, policy, upkeep):
+def test_scheduling_never_changes_the_answer(
+    day_and_limits, overlap, prefix_cache, policy, upkeep, guesses
+):
     day, limits = day_and_limits
-    service = Service(limits, overlap=overlap, prefix_cache=prefix_cache, policy=policy)
+    is_possible = guesses is not None and not limits.is_recurrent
+    service = Service(
+        limits,
+        overlap=overlap,
+        prefix_cache=prefix_cache,
+        policy=policy,
+        speculation=Speculation(guesses) if is_possible else None,
+    )
     live_through(service, day, upkeep)
     for visit in day:
         answer = service.answers[visit.submit.request_id]
