@@ -101,9 +101,20 @@ class StepLayout:
 
     def unpack(self, vector: Int[Array, " X"]) -> StepArrays:
         """Name the parts; inside jit."""
-        (header, *chunk_lines, ids, next_ids, begun, granted) = self._parts(vector)
-        changes = Changes(begun.reshape(-1, START_WIDTH), granted.reshape(-1, GRANT_WIDTH))
-        return StepArrays(Header(*header), *chunk_lines, ids, next_ids, changes)
+        header, rows, starts, lengths, offsets, sample_rows, follows, *rest = self._parts(vector)
+        token_ids, next_ids, begun, granted = rest
+        return StepArrays(
+            header=Header(*header),
+            rows=rows,
+            starts=starts,
+            lengths=lengths,
+            offsets=offsets,
+            sample_rows=sample_rows,
+            follows=follows,
+            token_ids=token_ids,
+            next_ids=next_ids,
+            changes=Changes(begun.reshape(-1, START_WIDTH), granted.reshape(-1, GRANT_WIDTH)),
+        )
 
     def pack(
         self, chunks: list[Chunk], starts: Int32s, grants: Int32s, *, num_decodes: int
