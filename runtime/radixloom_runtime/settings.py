@@ -158,12 +158,14 @@ class RuntimeSettings(BaseSettings):
         description="Compile every bucket before ready. Off only for quick experiments.",
     )
 
-    # --- parallelism over devices and hosts (laid out; used by the multi-host engine)
+    # --- parallelism over devices and hosts
     tensor_parallel: int = Field(1, ge=1, description="Devices that one copy of the model spans.")
     num_hosts: int = Field(1, ge=1, description="Hosts of this slice.")
     rank: int = Field(0, ge=0, description="This host's index in its slice; 0 leads.")
     leader_address: str | None = Field(
-        None, description="Host name of rank 0, from which followers take plans."
+        None,
+        description="Host name of rank 0, from which followers take plans."
+        " Needed on every host when num_hosts > 1.",
     )
     coordinator_port: int = Field(
         COORDINATOR_PORT, ge=1, le=65535, description="Port of the jax.distributed coordinator."
@@ -171,8 +173,13 @@ class RuntimeSettings(BaseSettings):
     plan_port: int = Field(
         PLAN_PORT, ge=1, le=65535, description="Port on which rank 0 publishes step plans."
     )
+    gather_seconds: float = Field(
+        1800.0, gt=0, description="At the start, how long the hosts of a slice wait for each other."
+    )
     wire_secret: SecretStr | None = Field(
-        None, description="Shared secret of a slice's hosts. Needed when num_hosts > 1."
+        None,
+        description="Shared secret of a slice's hosts, 16 characters at least."
+        " Needed on every host when num_hosts > 1.",
     )
 
     # --- logs

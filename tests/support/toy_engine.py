@@ -8,6 +8,7 @@ Prompts that begin with these tokens make the runner misbehave when they are fir
 """
 
 import dataclasses
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +29,7 @@ SLOW = VOCAB_SIZE - 1
 SLOW_STEP_SECONDS = 0.02
 TESTS = Path(__file__).parents[1]
 NO_SUCH_MODEL = "no-such-model"
-STEP_LIMIT_SECONDS = 1.0
+STEP_LIMIT_SECONDS = float(os.environ.get("TOY_STEP_LIMIT_SECONDS", "1"))
 
 
 class MoodyRunner(ToyRunner):
@@ -70,7 +71,7 @@ def build_toy(settings: RuntimeSettings, progress: Callable[[Starting], None]) -
     )
     ready = Ready(
         max_model_len=limits.max_model_len,
-        vocab_size=VOCAB_SIZE,
+        vocab_size=HANGING + 1,  # moods can be asked for over HTTP too
         kv_cache_tokens=limits.num_pages * page_tokens,
         page_tokens=page_tokens,
         max_running_requests=limits.max_rows,

@@ -41,6 +41,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "leader_address",
         "coordinator_port",
         "plan_port",
+        "gather_seconds",
     ),
     "logs": ("log_level", "log_format"),
 }

@@ -1,6 +1,6 @@
-"""A thread that ends the process when its parent is gone or a step never ends.
+"""A thread that ends the process when its parent or a host is gone, or a step never ends.
 
-Both leave the main thread unable to notice: it may be inside the device's runtime for good. So
+All leave the main thread unable to notice: it may be inside the device's runtime for good. So
 the thread ends the process with `os._exit`, after the caller's last words.
 
 The parent is watched by comparing process ids. The kernel's parent-death signal would tell sooner,
@@ -21,6 +21,10 @@ STEP_LIMIT_SECONDS = 300.0
 """A step takes milliseconds; one that must first compile (warm-up was turned off) minutes."""
 
 
+PEERS_LOST_SECONDS = 1.5
+"""A lost host is the main thread's to tell, as long as it can."""
+
+
 class Watchdog:
     """Checks every half second; `last_words` tells the server why a hanging step ends it."""
 
@@ -29,12 +33,14 @@ class Watchdog:
         *,
         parent_pid: int,
         seconds_on_device: Callable[[], float],
+        peers_lost: Callable[[], str | None] = lambda: None,
         last_words: Callable[[str], None],
         exit_code: int,
         step_limit_seconds: float = STEP_LIMIT_SECONDS,
     ) -> None:
         self._parent_pid = parent_pid
         self._seconds_on_device = seconds_on_device
+        self._peers_lost = peers_lost
         self._last_words = last_words
         self._exit_code = exit_code
         self._step_limit_seconds = step_limit_seconds
@@ -67,7 +73,12 @@ class Watchdog:
         )
 
     def _watch(self) -> None:
+        seconds_lost = 0.0
         while not self._stopped.wait(INTERVAL_SECONDS):
+            if reason := self._peers_lost():
+                seconds_lost += INTERVAL_SECONDS
+                if seconds_lost >= PEERS_LOST_SECONDS:
+                    self._end(reason, say=self._last_words)
             if reason := self.parent_is_gone():
                 self._end(reason, say=lambda _: None)  # nobody hears
             if reason := self.step_hangs():

@@ -109,10 +109,11 @@ async def _answer(
 
 
 def build(service: Service) -> FastAPI:
-    """Make the ASGI application."""
+    """Make the ASGI application; that of a follower has the health paths alone."""
     app = FastAPI(title="Radixloom", version=__version__, redoc_url=None)
     app.state.service = service
-    app.include_router(router)
+    if not service.lifecycle.follows:
+        app.include_router(router)
     app.include_router(health.router)
     app.include_router(cache_control.router)
     app.add_exception_handler(RequestError, _on_request_error)

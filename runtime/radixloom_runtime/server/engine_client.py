@@ -20,6 +20,7 @@ from radixloom_runtime.wire.messages import (
     EngineMessage,
     Failed,
     Flush,
+    Followers,
     Output,
     Pin,
     Ready,
@@ -27,12 +28,13 @@ from radixloom_runtime.wire.messages import (
     ServerMessage,
     Starting,
     Stats,
+    StopWanted,
     Submit,
     TimedOut,
     Unpin,
 )
 
-StateMessage = Starting | Ready | Stats | Failed
+StateMessage = Starting | Ready | Stats | Followers | StopWanted | Failed
 """What the engine says of itself rather than of a request."""
 
 
@@ -133,7 +135,7 @@ class EngineClient:
                 self._reply(message)
             case Rejected() | TimedOut():
                 self._hand_over(message, is_last=True)
-            case Starting() | Ready() | Stats() | Failed():
+            case Starting() | Ready() | Stats() | Followers() | StopWanted() | Failed():
                 self._on_state(message)
 
     def _reply(self, message: CacheChanged | Rejected) -> None:

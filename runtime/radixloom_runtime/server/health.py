@@ -3,6 +3,10 @@
 healthz    the process answers and its engine lives; fails once the engine is gone
 startupz   503 with the progress until ready, then 200 with what the start took
 readyz     requests should be sent here: ready, not draining, steps succeed
+
+On a follower of a slice, which takes no requests, `startupz` is 200 from the first moment: it waits
+for its leader as long as it must, and the leader's own start stands for the slice's. Its `readyz`
+tells whether it runs the leader's plans.
 """
 
 from typing import Any
@@ -33,9 +37,11 @@ async def startupz(request: Request) -> Response:
     """How far the start is."""
     lifecycle = service_of(request).lifecycle
     serving = lifecycle.serving
-    if serving is None:
-        return json_response(_progress(lifecycle), status=503)
-    return json_response(_start_report(serving))
+    if serving is not None:
+        return json_response(_start_report(serving) | _slice(lifecycle))
+    status = 200 if lifecycle.follows else 503
+    report = {"status": "following"} if lifecycle.is_started else _progress(lifecycle)
+    return json_response(report | _slice(lifecycle), status=status)
 
 
 @router.get("/readyz")
@@ -70,6 +76,13 @@ def _progress(lifecycle: Lifecycle) -> dict[str, Any]:
         "unit": progress.unit,
         "seconds": progress.seconds,
     }
+
+
+def _slice(lifecycle: Lifecycle) -> dict[str, Any]:
+    """Tell this host's place in its slice; nothing where it is alone."""
+    if lifecycle.follows:
+        return {"rank": lifecycle.rank}
+    return {"followers": lifecycle.followers} if lifecycle.followers else {}
 
 
 def _start_report(serving: Serving) -> dict[str, Any]:

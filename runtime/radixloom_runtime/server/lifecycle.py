@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from radixloom_runtime.server.catalog import ServedModel
 from radixloom_runtime.server.problems import STARTING_RETRY_SECONDS, UnavailableError
-from radixloom_runtime.wire.messages import Failed, Ready, Starting, Stats
+from radixloom_runtime.wire.messages import Failed, Followers, Ready, Starting, Stats, StopWanted
 
 STATS_STALE_SECONDS = 15.0
 """An idle engine sends Stats every few seconds; this long without any, it hangs. A busy one is
@@ -35,6 +35,10 @@ class Serving:
 class Lifecycle:
     """What is known of the start, the engine's life, and the requests in flight."""
 
+    rank: int = 0
+    """Of this host in its slice; all but 0 follow, and take no requests."""
+    followers: dict[str, str] = field(default_factory=dict[str, str])
+    """What the other hosts do, by rank; empty on a slice of one host, and on followers."""
     progress: Starting = field(
         default_factory=lambda: Starting(phase="process", done=0, total=1, unit="", seconds=0)
     )
@@ -52,7 +56,7 @@ class Lifecycle:
     def __post_init__(self) -> None:
         self.idle.set()
 
-    def hear(self, message: Starting | Ready | Stats | Failed) -> None:
+    def hear(self, message: Starting | Ready | Stats | Followers | StopWanted | Failed) -> None:
         """Take what the engine says of itself."""
         self.heard_at = time.monotonic()
         match message:
@@ -62,8 +66,22 @@ class Lifecycle:
                 self.ready = message
             case Stats():
                 self.stats = message
+            case Followers(states):
+                self.followers = states
+            case StopWanted():
+                pass  # the supervisor's
             case Failed():
                 self.failure = message
+
+    @property
+    def follows(self) -> bool:
+        """Whether another host leads."""
+        return self.rank > 0
+
+    @property
+    def is_started(self) -> bool:
+        """Whether this host does its part."""
+        return self.ready is not None and (self.follows or self.model is not None)
 
     @property
     def serving(self) -> Serving | None:
@@ -115,7 +133,7 @@ class Lifecycle:
             return f"the engine has ended: {self.engine_lost}"
         if self.draining:
             return "shutting down"
-        if self.serving is None:
+        if not self.is_started:
             return f"starting: {self.progress.phase}"
         return self._why_engine_hangs()
 

@@ -3,6 +3,9 @@
 starting ── engine Ready and tokenizer loaded ──► serving
     │ tokenizer broken: its error                    │ stop(): drain, exit 0
     └──────────────── engine gone: exit 2 where the user can mend it, else 1
+
+On a follower of a slice there is no tokenizer, and its leader decides when it ends: told to stop,
+it asks the leader to drain, and an engine that ends with 0 was drained.
 """
 
 import asyncio
@@ -24,7 +27,7 @@ from radixloom_runtime.server.lifecycle import Lifecycle
 from radixloom_runtime.server.service import Service
 from radixloom_runtime.settings import RuntimeSettings
 from radixloom_runtime.wire import channels
-from radixloom_runtime.wire.messages import Failed, Ready, Starting, Stats
+from radixloom_runtime.wire.messages import Failed, Followers, Ready, Starting, Stats, StopWanted
 
 Launch = Callable[[str, RuntimeSettings], tuple[Sequence[str], Mapping[str, str]]]
 """Channel address and settings to the engine's argument list and environment."""
@@ -51,6 +54,7 @@ class Supervisor:
         self._url = url
         self._address = channels.address_in(folder)
         self._channel = channels.ServerChannel(self._address)
+        self._was_told_to_stop = False
         self._stop_requested = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._started_at = time.monotonic()
@@ -58,7 +62,7 @@ class Supervisor:
         self._told_at = 0.0
         self._metrics = Metrics()
         self._counters = EngineCounters(self._metrics)
-        self._lifecycle = Lifecycle()
+        self._lifecycle = Lifecycle(rank=settings.rank)
         self._engine = EngineClient(self._channel, on_state=self._on_state)
         self.service = Service(
             self._engine, self._lifecycle, self._metrics, settings.request_timeout
@@ -66,8 +70,9 @@ class Supervisor:
 
     def stop(self) -> None:
         """Begin to drain; asked again, stop at once."""
-        if self._stop_requested.is_set():
+        if self._was_told_to_stop:
             self._stop_now.set()
+        self._was_told_to_stop = True
         self._stop_requested.set()
 
     async def run(self) -> int:
@@ -98,9 +103,11 @@ class Supervisor:
 
     @property
     def _is_ready(self) -> bool:
-        return self._lifecycle.serving is not None
+        return self._lifecycle.is_started
 
     async def _load_model(self) -> None:
+        if self._lifecycle.follows:
+            return
         folder, name = self._settings.model, self._settings.served_model_name
         if folder is None or name is None:
             raise ConfigurationError("the model was not located before the server's start")
@@ -116,7 +123,10 @@ class Supervisor:
                 self._announce()
             case Starting():
                 self._tell_progress(message)
-            case Failed():
+            case StopWanted(reason):
+                log.info("server.stop_wanted", reason=reason)
+                self._stop_requested.set()
+            case Followers() | Failed():
                 pass  # told with the engine's end, which follows
 
     def _tell_progress(self, progress: Starting) -> None:
@@ -136,6 +146,8 @@ class Supervisor:
         """Once both halves are there: say where, and what was decided."""
         serving = self._lifecycle.serving
         if serving is None:
+            if self._lifecycle.is_started:
+                log.info("server.following", rank=self._lifecycle.rank, url=self._url)
             return
         limits = serving.limits
         for phase, seconds in limits.start_seconds.items():
@@ -162,6 +174,8 @@ class Supervisor:
         """Refuse new requests, let running ones finish, end the engine."""
         self._lifecycle.draining = True
         log.info("server.draining", in_flight=self._lifecycle.in_flight)
+        if self._lifecycle.follows:
+            return await self._leave(process)
         if self._is_ready:
             await self._until_idle(ending)
         left = self._lifecycle.in_flight
@@ -172,6 +186,15 @@ class Supervisor:
         elif self._is_ready and not ending.done():
             self._engine.drain()
             await process.exits_within(ENGINE_GRACE_SECONDS)
+        log.info("server.stopped")
+        return 0
+
+    async def _leave(self, process: EngineProcess) -> int:
+        """Have the slice drained by its leader, which then ends our engine."""
+        if self._is_ready:
+            self._engine.drain()
+            if not await process.exits_within(self._settings.drain_seconds + ENGINE_GRACE_SECONDS):
+                log.warning("server.drain_incomplete", rank=self._lifecycle.rank)
         log.info("server.stopped")
         return 0
 
@@ -188,6 +211,9 @@ class Supervisor:
     ) -> int:
         """Fail what runs and return the exit code. Raises: `ConfigurationError`."""
         await asyncio.wait((talking,), timeout=LAST_FRAME_SECONDS)
+        if self._lifecycle.follows and ending.done() and ending.result() == 0:
+            log.info("server.stopped", reason="the leader has drained the slice")
+            return 0
         message = self._why_gone(talking, ending)
         self._lifecycle.engine_lost = message
         self._metrics.engine_up.set(0)

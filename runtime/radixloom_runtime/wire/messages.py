@@ -6,14 +6,15 @@
         Starting, Ready,        ◄─────
         Output, Rejected, TimedOut,
         CacheChanged,
-        Stats, Failed
+        Stats, Followers, StopWanted,
+        Failed
 
 Token ids only: text lives in the server process. Unknown tags and fields are refused by the codec.
 """
 
 import msgspec
 
-WIRE_VERSION = 2
+WIRE_VERSION = 3
 """Bumped with every change of a struct below; both ends refuse another version."""
 
 
@@ -153,11 +154,11 @@ class Starting(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unkno
     """Progress before Ready."""
 
     phase: str
-    """"process", "import", "weights" or "compile"."""
+    """"process", "slice", "import", "weights" or "compile"."""
     done: float
     total: float
     unit: str
-    """"modules", "bytes" or "buckets"; empty in phase "process"."""
+    """"hosts", "modules", "bytes" or "buckets"; empty in phase "process"."""
     seconds: float
     """Since this phase began."""
 
@@ -212,6 +213,19 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_
     """Of these, seconds of scheduling and bookkeeping on the host."""
 
 
+class Followers(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    """What the other hosts of the slice do, by rank; sent when it changes."""
+
+    states: dict[str, str]
+    """"absent", "joined", a phase of the start with its progress, "warm"."""
+
+
+class StopWanted(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    """Another host of the slice was told to stop: the server should drain as if it were this."""
+
+    reason: str
+
+
 class Failed(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """The engine cannot go on and is about to exit with `exit_code`."""
 
@@ -219,4 +233,15 @@ class Failed(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     exit_code: int
 
 
-EngineMessage = Starting | Ready | Output | Rejected | TimedOut | CacheChanged | Stats | Failed
+EngineMessage = (
+    Starting
+    | Ready
+    | Output
+    | Rejected
+    | TimedOut
+    | CacheChanged
+    | Stats
+    | Followers
+    | StopWanted
+    | Failed
+)
