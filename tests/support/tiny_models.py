@@ -5,7 +5,7 @@ from functools import cache
 import jax
 import jax.numpy as jnp
 import numpy as np
-from support.goldens import folder
+from support.goldens import NAMES, folder
 
 from radixloom_runtime.models.registry import Model, make_model, read_config
 from radixloom_runtime.ops.attention_cpu import CPUAttention
@@ -34,6 +34,8 @@ DENSE = (
 SPARSE = (
     "bailing-moe-v1",
     "bailing-moe-v2",
+    "deepseek-v2-lite",
+    "deepseek-v3",
     "glm4-moe",
     "mixtral",
     "qwen2-moe",
@@ -42,6 +44,8 @@ SPARSE = (
 """Mixtures of experts."""
 HYBRID = ("qwen3-next",)
 """Linear attention in most layers."""
+WHOLE_ONLY = tuple(name for name in ("deepseek-v2-group", "qwen3-moe-norm") if name in NAMES)
+"""More of the same families, where a folder of whole goldens is tested."""
 
 _MAX_ROWS = 4
 _STEP_TOKENS = 80

@@ -12,10 +12,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from radixloom_runtime.errors import ModelError
+from radixloom_runtime.models.config_latent import Latent
 from radixloom_runtime.models.config_linear import LinearAttention
 from radixloom_runtime.models.config_moe import Moe
 from radixloom_runtime.models.config_names import LayerNorms, Names
-from radixloom_runtime.models.config_rope import Raw, Rope, parse_rope, rotary_dim
+from radixloom_runtime.models.config_rope import (
+    LongScaling,
+    Raw,
+    Rope,
+    YarnScaling,
+    parse_rope,
+    rotary_dim,
+)
 
 _T = TypeVar("_T")
 
@@ -50,6 +58,7 @@ class ModelConfig:
     num_kv_heads: int
     head_dim: int
     max_positions: int
+    """The longest request."""
     norm_eps: float
     tie_embeddings: bool
 
@@ -67,6 +76,8 @@ class ModelConfig:
     attention_scale: float | None = None
     """None: 1/sqrt(head_dim)."""
     attention_soft_cap: float | None = None
+    latent: Latent | None = None
+    """Keys and values of all heads are made of one vector a token (MLA), which is what is kept."""
     qk_norm: QKNorm = QKNorm.NONE
     qkv_bias: bool = False
     out_bias: bool = False
@@ -91,6 +102,11 @@ class ModelConfig:
     """Each column of the output layer is divided by its length."""
 
     @property
+    def turns_by_length(self) -> bool:
+        """Whether `max_positions` changes what the network computes (LongRoPE)."""
+        return any(isinstance(rope.scaling, LongScaling) for rope in self.ropes)
+
+    @property
     def paged_layers(self) -> tuple[bool, ...]:
         """Which layers keep every token in pages."""
         if self.linear is None:
@@ -105,6 +121,8 @@ class ModelConfig:
     @property
     def kv_width(self) -> int:
         """Numbers that one token adds to one such layer's KV cache."""
+        if self.latent is not None:
+            return self.latent.key_dim
         return 2 * self.num_kv_heads * self.head_dim
 
 
@@ -143,7 +161,6 @@ def common(raw: Raw, **own: Any) -> ModelConfig:
         "num_heads": num_heads,
         "num_kv_heads": raw.get("num_key_value_heads") or num_heads,
         "head_dim": head_dim,
-        "max_positions": required(raw, "max_position_embeddings", int),
         "norm_eps": float(raw.get("rms_norm_eps", 1e-6)),
         "tie_embeddings": bool(raw.get("tie_word_embeddings", False)),
         "rope_of_layer": (0,) * num_layers,
@@ -152,6 +169,7 @@ def common(raw: Raw, **own: Any) -> ModelConfig:
     }
     if "ropes" not in own:
         fields["ropes"] = (parse_rope(raw),)
+    fields["max_positions"] = _max_positions(raw, (own | fields)["ropes"])
     config = ModelConfig(**(fields | own))
     _check(config)
     return config
@@ -173,6 +191,16 @@ def activation(raw: Raw, key: str = "hidden_act") -> Activation:
             return known
     supported = ", ".join(name for known in Activation for name in known.value)
     raise ModelError(f"activation {name!r} is not supported; supported: {supported}")
+
+
+def _max_positions(raw: Raw, ropes: tuple[Rope, ...]) -> int:
+    """Return what config.json says, or what its YaRN reaches: some say the length before it."""
+    reached = [
+        round(rope.scaling.original_max_positions * rope.scaling.factor)
+        for rope in ropes
+        if isinstance(rope.scaling, YarnScaling)
+    ]
+    return max(required(raw, "max_position_embeddings", int), *reached, 0)
 
 
 def _check(config: ModelConfig) -> None:

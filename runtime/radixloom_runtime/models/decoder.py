@@ -7,7 +7,6 @@ Any of the four norms may be missing. Rotary positions; grouped key-value heads.
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 from typing_extensions import override
@@ -15,13 +14,13 @@ from typing_extensions import override
 from radixloom_runtime.models.attention import SelfAttention
 from radixloom_runtime.models.blocks import Embedding, GatedMLP, RMSNorm
 from radixloom_runtime.models.config import ModelConfig
-from radixloom_runtime.models.config_rope import Rope
 from radixloom_runtime.models.gated_delta import GatedDeltaNet
 from radixloom_runtime.models.history import History
+from radixloom_runtime.models.latent_attention import LatentAttention
 from radixloom_runtime.models.moe import MoeMLP
 from radixloom_runtime.models.params import as_is, unit_columns
+from radixloom_runtime.models.positions import turns
 from radixloom_runtime.models.stack import LayerKind, Stack, StepInput
-from radixloom_runtime.ops import rope
 from radixloom_runtime.ops.attention import Attention, Ragged
 
 
@@ -40,6 +39,8 @@ class Layer(nnx.Module):
         self.attention_in = norm(norms.attention_in)
         if kind.is_linear and config.linear is not None:
             self.attention = GatedDeltaNet(config, config.linear, dtype)
+        elif config.latent is not None:
+            self.attention = LatentAttention(config, config.latent, dtype, attention)
         else:
             self.attention = SelfAttention(config, dtype, attention)
         self.attention_out = norm(norms.attention_out)
@@ -97,8 +98,7 @@ class Decoder(nnx.Module):
     ) -> tuple[Float[Array, "T D"], History]:
         """Run all layers; returns what `logits` takes, and the history with this step's tokens."""
         c = self.config
-        turns = [rope.angles(positions, rope_frequencies(kind, c.rotary_dim)) for kind in c.ropes]
-        cos, sin = (jnp.stack(each) for each in zip(*turns, strict=True))
+        cos, sin = turns(c, positions)
         x = self.embedding.embed(token_ids)
         if c.embed_scale is not None:  # rounded to the dtype first, as the checkpoint was trained
             x = x * jnp.asarray(c.embed_scale, x.dtype)
@@ -116,23 +116,6 @@ def layer_kinds(config: ModelConfig) -> tuple[LayerKind, ...]:
     sparse = config.sparse_layers or (False,) * config.num_layers
     pairs = zip(sparse, config.paged_layers, strict=True)
     return tuple(LayerKind(is_sparse, not is_paged) for is_sparse, is_paged in pairs)
-
-
-def rope_frequencies(kind: Rope, rotary_dim: int) -> rope.Frequencies:
-    """Radians per position of each pair of a head."""
-    plain = rope.frequencies(rotary_dim, kind.theta) / kind.linear_factor
-    if kind.is_off:
-        return np.zeros_like(plain)
-    if kind.llama3 is None:
-        return plain
-    scaling = kind.llama3
-    return rope.llama3_frequencies(
-        plain,
-        factor=scaling.factor,
-        low_freq_factor=scaling.low_freq_factor,
-        high_freq_factor=scaling.high_freq_factor,
-        original_max_positions=scaling.original_max_positions,
-    )
 
 
 def _maybe(norm: RMSNorm | None, x: Array) -> Array:

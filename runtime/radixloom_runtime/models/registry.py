@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int
 from radixloom_runtime.errors import ModelError
 from radixloom_runtime.models import (
     bailing_moe,
+    deepseek,
     gemma,
     glm4,
     glm4_moe,
@@ -63,6 +64,8 @@ class CausalLM(Protocol):
 _ARCHITECTURES: dict[str, Callable[[Raw], ModelConfig]] = {
     "BailingMoeForCausalLM": bailing_moe.configure_v1,
     "BailingMoeV2ForCausalLM": bailing_moe.configure_v2,
+    "DeepseekV2ForCausalLM": deepseek.configure_v2,
+    "DeepseekV3ForCausalLM": deepseek.configure_v3,
     "Gemma2ForCausalLM": gemma.configure_gemma2,
     "Gemma3ForCausalLM": gemma.configure_gemma3,
     "Glm4ForCausalLM": glm4.configure,
@@ -133,8 +136,14 @@ def make_model(
     structure = jax.tree.structure(state)
     params = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, nnx.Param))
     specs = tuple(spec_of(param) for param in params)
-    page_shape = attention.page_shape(config.num_kv_heads, config.head_dim, latent=False)
+    page_shape = _page_shape(config, attention)
     return Model(config, dtype, specs, page_shape, definition, structure)
+
+
+def _page_shape(config: ModelConfig, attention: Attention) -> tuple[int, int]:
+    if config.latent is not None:
+        return attention.page_shape(1, config.latent.key_dim, latent=True)
+    return attention.page_shape(config.num_kv_heads, config.head_dim, latent=False)
 
 
 def _product(shape: tuple[int, ...]) -> int:

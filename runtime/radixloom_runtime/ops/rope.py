@@ -37,6 +37,36 @@ def llama3_frequencies(
     return plain * (blend + (1 - blend) / factor)
 
 
+def yarn_frequencies(
+    plain: Frequencies,
+    *,
+    theta: float,
+    factor: float,
+    original_max_positions: int,
+    beta_fast: float,
+    beta_slow: float,
+    truncate: bool,
+) -> Frequencies:
+    """Slow the slow pairs down by `factor`, keep the fast ones, and blend between.
+
+    Over the original context a fast pair turns more than `beta_fast` times, and a slow one fewer
+    than `beta_slow` times. The blend is linear in the pair's index between those two, which are
+    rounded outwards with `truncate`. Source: Peng et al. 2023, YaRN, section 3.2.
+    """
+    head_dim = 2 * len(plain)
+
+    def index_that_turns(times: float) -> float:
+        return head_dim * np.log(original_max_positions / (times * 2 * np.pi)) / (2 * np.log(theta))
+
+    first, last = index_that_turns(beta_fast), index_that_turns(beta_slow)
+    if truncate:
+        first, last = np.floor(first), np.ceil(last)
+    first, last = max(first, 0), min(last, head_dim - 1)
+    width = last - first or 0.001  # both ends on one pair: a step
+    slowness = np.clip((np.arange(len(plain)) - first) / width, 0.0, 1.0)
+    return plain * (1 - slowness) + plain / factor * slowness
+
+
 def angles(
     positions: Int[Array, " T"], per_position: Frequencies
 ) -> tuple[Float[Array, "T 1 P"], Float[Array, "T 1 P"]]:

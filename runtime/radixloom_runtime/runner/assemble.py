@@ -1,6 +1,7 @@
 """The steps of `build.build_runner` that need jax."""
 
 import os
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +37,9 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
     phases.begin("weights", model.num_bytes, "bytes")
     weights = load_weights(folder, model, phases.advance)
     limits = decide_limits(settings, model, device)
+    if model.config.turns_by_length:
+        config = replace(model.config, max_positions=limits.max_model_len)
+        model = define_model(settings, config, device)
     runner, programs = _allocate(limits, model, weights)
     hits_before = counter.cache_hits
     phases.begin("compile", len(programs.layouts), "buckets")

@@ -9,6 +9,8 @@ from support.tiny_models import DENSE, HYBRID, SPARSE, TIED, UNTIED
 from radixloom_runtime.errors import ModelError
 from radixloom_runtime.models.registry import parse_config, read_config
 
+LONG = {"type": "longrope", "short_factor": [1.0], "original_max_position_embeddings": 8}
+
 
 def raw(name: str = TIED, file: str = "config.json") -> dict:
     return json.loads((folder(name) / file).read_text())
@@ -36,8 +38,9 @@ def test_head_dim_and_kv_heads_have_defaults():
         ({"hidden_size": "72"}, "wants hidden_size as int, found '72'"),
         ({"num_key_value_heads": 2}, "9 attention heads are not a multiple of 2"),
         ({"hidden_act": "gelu"}, "activation 'gelu' is not supported"),
-        ({"rope_scaling": {"rope_type": "yarn"}}, "rope type 'yarn' is not supported"),
-        ({"rope_scaling": {"rope_type": "longrope"}}, "rope type 'longrope' is not supported"),
+        ({"rope_scaling": {"rope_type": "dynamic"}}, "rope type 'dynamic' is not supported"),
+        ({"rope_scaling": {"type": "yarn"}}, "wants factor as a number, found None"),
+        ({"rope_scaling": LONG | {"long_factor": 2}}, "long_factor as a list of numbers, found 2"),
         ({"rope_scaling": {"rope_type": "linear"}}, "wants factor as a number, found None"),
         ({"hidden_size": 27, "num_attention_heads": 9}, "wants an even head_dim, found 3"),
     ],
@@ -45,6 +48,12 @@ def test_head_dim_and_kv_heads_have_defaults():
 def test_a_config_that_cannot_be_served_is_refused(change, message):
     with pytest.raises(ModelError, match=message):
         parse_config(raw() | change)
+
+
+def test_a_model_reaches_as_far_as_its_yarn():
+    described = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512}
+    assert parse_config(raw() | {"rope_scaling": described}).max_positions == 2048
+    assert parse_config(raw()).max_positions == raw()["max_position_embeddings"]
 
 
 def test_an_unknown_architecture_is_refused_with_a_list_of_the_known():
