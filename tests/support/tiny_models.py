@@ -42,7 +42,7 @@ SPARSE = (
     "qwen3-moe-sparse",
 )
 """Mixtures of experts."""
-HYBRID = ("qwen3-next",)
+HYBRID = ("bailing-hybrid", "qwen3-next")
 """Linear attention in most layers."""
 WHOLE_ONLY = tuple(name for name in ("deepseek-v2-group", "qwen3-moe-norm") if name in NAMES)
 """More of the same families, where a folder of whole goldens is tested."""

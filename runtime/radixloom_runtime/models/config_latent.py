@@ -21,6 +21,8 @@ class Latent:
     value_dim: int
     query_dim: int | None
     """Queries are made of a vector of this width; None: of the layer's input itself."""
+    gate: str | None = None
+    """Name of a map to one gate for each head, of which what it reads is multiplied; None: none."""
 
     @property
     def key_dim(self) -> int:

@@ -9,6 +9,14 @@ _FULL, _LINEAR = "full_attention", "linear_attention"
 
 
 @dataclass(frozen=True, slots=True)
+class KimiDelta:
+    """Each number of a key fades at its own rate."""
+
+    lower_bound: float | None
+    """Decays (logarithms) lie between it and 0, by a sigmoid; None: anywhere, by a softplus."""
+
+
+@dataclass(frozen=True, slots=True)
 class LinearAttention:
     """Layers that sum the past up in a state of fixed size, by the gated delta rule."""
 
@@ -22,6 +30,8 @@ class LinearAttention:
     value_dim: int
     taps: int
     """Inputs that the short convolution sees: a token's own and those just before it."""
+    kimi: KimiDelta | None = None
+    """Kimi delta attention; None: a gated delta net, where a whole head fades at one rate."""
 
     @property
     def num_layers(self) -> int:

@@ -16,6 +16,7 @@ from radixloom_runtime.models.blocks import Embedding, GatedMLP, RMSNorm
 from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.models.gated_delta import GatedDeltaNet
 from radixloom_runtime.models.history import History
+from radixloom_runtime.models.kimi_delta import KimiDeltaAttention
 from radixloom_runtime.models.latent_attention import LatentAttention
 from radixloom_runtime.models.moe import MoeMLP
 from radixloom_runtime.models.params import as_is, unit_columns
@@ -37,12 +38,7 @@ class Layer(nnx.Module):
             return None if name is None else RMSNorm(path, config.embed_dim, config, dtype)
 
         self.attention_in = norm(norms.attention_in)
-        if kind.is_linear and config.linear is not None:
-            self.attention = GatedDeltaNet(config, config.linear, dtype)
-        elif config.latent is not None:
-            self.attention = LatentAttention(config, config.latent, dtype, attention)
-        else:
-            self.attention = SelfAttention(config, dtype, attention)
+        self.attention = _attention(config, dtype, attention, kind)
         self.attention_out = norm(norms.attention_out)
         self.mlp_in = norm(norms.mlp_in)
         if kind.is_sparse and config.moe is not None:
@@ -109,6 +105,19 @@ class Decoder(nnx.Module):
         scores = (self.head or self.embedding).logits(self.norm(hidden))
         cap = self.config.logit_soft_cap
         return scores if cap is None else cap * jnp.tanh(scores / cap)
+
+
+def _attention(
+    config: ModelConfig, dtype: jnp.dtype, attention: Attention, kind: LayerKind
+) -> nnx.Module:
+    linear = config.linear
+    if kind.is_linear and linear is not None:
+        if linear.kimi is not None:
+            return KimiDeltaAttention(config, linear, linear.kimi, dtype)
+        return GatedDeltaNet(config, linear, dtype)
+    if config.latent is not None:
+        return LatentAttention(config, config.latent, dtype, attention)
+    return SelfAttention(config, dtype, attention)
 
 
 def layer_kinds(config: ModelConfig) -> tuple[LayerKind, ...]:

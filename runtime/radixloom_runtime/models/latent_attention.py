@@ -14,6 +14,7 @@ So all heads read one history of `latent_dim + rope_dim` numbers a token.
 from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -71,6 +72,7 @@ class LatentAttention(nnx.Module):
         axes = ("heads", "head_dim", "latent")
         self.key_up = part(axes, key_shape, slice(None, latent.nope_dim))
         self.value_up = part(axes, value_shape, slice(latent.nope_dim, None))
+        self.gates = _gates(prefix, config, latent, dtype)
         self.out = Linear(
             (f"{prefix}.{c.names.attention_out}",),
             c.num_heads * latent.value_dim,
@@ -113,6 +115,8 @@ class LatentAttention(nnx.Module):
         values = with_weight(
             self.value_up.get_value(), lambda up: jnp.einsum("tnc,nhc->tnh", attended, up)
         )
+        if self.gates is not None:
+            values *= jax.nn.sigmoid(self.gates(x))[..., None]
         return self.out(values.reshape(x.shape[0], -1)), history._replace(pages=pages)
 
 
@@ -153,6 +157,13 @@ class Queries(nnx.Module):
         if self.down is not None and self.norm is not None:
             x = self.norm(self.down(x))
         return self.up(x).reshape(x.shape[0], -1, self.head_dim)
+
+
+def _gates(prefix: str, config: ModelConfig, latent: Latent, dtype: jnp.dtype) -> Linear | None:
+    if latent.gate is None:
+        return None
+    name, dims = f"{prefix}.{latent.gate}", (config.num_heads,)
+    return Linear((name,), config.embed_dim, dims, ("embed", "heads"), bias=False, dtype=dtype)
 
 
 def _of_each_head(stored: Stored, *, head_dim: int, keeps: slice) -> NDArray[Any]:

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from radixloom_runtime.errors import ModelError
 from radixloom_runtime.models import (
+    bailing_hybrid,
     bailing_moe,
     deepseek,
     gemma,
@@ -62,6 +63,7 @@ class CausalLM(Protocol):
 
 
 _ARCHITECTURES: dict[str, Callable[[Raw], ModelConfig]] = {
+    "BailingHybridForCausalLM": bailing_hybrid.configure,
     "BailingMoeForCausalLM": bailing_moe.configure_v1,
     "BailingMoeV2ForCausalLM": bailing_moe.configure_v2,
     "DeepseekV2ForCausalLM": deepseek.configure_v2,

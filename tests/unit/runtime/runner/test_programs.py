@@ -30,7 +30,7 @@ def test_a_step_makes_no_copy_of_the_pool(mixed):
 @pytest.mark.parametrize("bucket", [Bucket(16, 16, mixed=False), Bucket(64, 16, mixed=True)])
 def test_a_step_makes_no_copy_of_the_states(name, bucket):
     model = tiny_model(name)
-    limits = replace(tiny_runner(name).limits, max_rows=4096)
+    limits = replace(tiny_runner(name).limits, max_rows=4096, num_pages=16)
     assert recurrent_bytes(model.config, model.dtype, limits.max_rows) > 16 << 20
     weights = tuple(
         jax.ShapeDtypeStruct(spec.shape, spec.dtype_in(model.dtype)) for spec in model.specs

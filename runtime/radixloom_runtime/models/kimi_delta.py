@@ -1,0 +1,92 @@
+"""Kimi delta attention, as Bailing's hybrid has it: a decay for each number of a key.
+
+Queries, keys and values of as many heads, each with a short convolution of its own. What is read is
+normed and gated, number by number.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+from typing_extensions import override
+
+from radixloom_runtime.models.blocks import Linear
+from radixloom_runtime.models.config import ModelConfig
+from radixloom_runtime.models.config_linear import KimiDelta, LinearAttention
+from radixloom_runtime.models.history import History
+from radixloom_runtime.models.linear_attention import read_states, taps_first
+from radixloom_runtime.models.params import ParamSpec, as_is, weight
+from radixloom_runtime.models.stack import StepInput
+from radixloom_runtime.ops.norm import rms_norm
+
+
+class KimiDeltaAttention(nnx.Module):
+    """In the place of attention over pages."""
+
+    def __init__(
+        self, config: ModelConfig, linear: LinearAttention, kimi: KimiDelta, dtype: jnp.dtype
+    ) -> None:
+        prefix = f"{config.names.layer}.{config.names.linear}"
+        num_heads, taps = linear.num_heads, linear.taps
+        width = num_heads * linear.key_dim
+        self.linear, self.kimi = linear, kimi
+        self.eps = config.norm_eps
+        self.inputs = Linear(
+            tuple(f"{prefix}.{name}_proj" for name in "qkvfgb"),
+            config.embed_dim,
+            (width,) * 5 + (num_heads,),
+            ("embed", "heads"),
+            bias=False,
+            dtype=dtype,
+        )
+        names = tuple(f"{prefix}.{name}_conv1d.weight" for name in "qkv")
+        stored = ((width, 1, taps),) * 3
+        row = ParamSpec((taps, 3 * width), ("taps", "heads"), names, stored, taps_first)
+        self.taps = weight(row, dtype)
+
+        def vector(name: str, width: int, axis: str, *, is_exact: bool) -> nnx.Param[Array]:
+            shape, names = (width,), (f"{prefix}.{name}",)
+            return weight(ParamSpec(shape, (axis,), names, (shape,), as_is, is_exact), dtype)
+
+        self.log_rate = vector("A_log", num_heads, "heads", is_exact=True)
+        self.rate_bias = vector("dt_bias", width, "heads", is_exact=True)
+        self.norm = vector("o_norm.weight", linear.value_dim, "head_dim", is_exact=False)
+        self.out = Linear(
+            (f"{prefix}.{config.names.attention_out}",),
+            width,
+            (config.embed_dim,),
+            ("heads", "embed"),
+            bias=False,
+            dtype=dtype,
+        )
+
+    @override
+    def __call__(
+        self, x: Float[Array, "T D"], history: History, step: StepInput, index: Int[Array, ""]
+    ) -> tuple[Float[Array, "T D"], History]:
+        """Write this step's tokens into the states, and read them."""
+        linear = self.linear
+        inputs, width = self.inputs(x), self.rate_bias[...].shape[0]
+        mixed, *rest = jnp.split(inputs, (3 * width, 4 * width, 5 * width), axis=-1)
+        rates, gates, betas = (part.astype(jnp.float32) for part in rest)
+        read, history = read_states(
+            mixed,
+            self.taps[...],
+            self._decays(rates),
+            jax.nn.sigmoid(betas),
+            linear,
+            history,
+            step,
+            index,
+        )
+        read = rms_norm(read, self.norm[...].astype(jnp.float32), self.eps)
+        read *= jax.nn.sigmoid(gates.reshape(read.shape))
+        return self.out(read.astype(x.dtype).reshape(x.shape[0], -1)), history
+
+    def _decays(self, rates: Float[Array, "T C"]) -> Float[Array, "T N Hk"]:
+        """Return how each number of each head's keys fades; logarithms."""
+        rates = (rates + self.rate_bias[...]).reshape(rates.shape[0], -1, self.linear.key_dim)
+        speed = jnp.exp(self.log_rate[...])[:, None]
+        if self.kimi.lower_bound is None:
+            return -speed * jax.nn.softplus(rates)
+        return self.kimi.lower_bound * jax.nn.sigmoid(speed * rates)
