@@ -142,7 +142,7 @@ def make_model(
     return Model(config, dtype, specs, page_shape, definition, structure)
 
 
-def _page_shape(config: ModelConfig, attention: Attention) -> tuple[int, int]:
+def _page_shape(config: ModelConfig, attention: Attention) -> tuple[int, ...]:
     if config.latent is not None:
         return attention.page_shape(1, config.latent.key_dim, latent=True)
     return attention.page_shape(config.num_kv_heads, config.head_dim, latent=False)
