@@ -6,12 +6,14 @@ Nothing heavy is imported before `build_runner` is called, so that a process can
 before jax does.
 """
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from radixloom_runtime.errors import ConfigurationError
+from radixloom_runtime.runner import machine
 from radixloom_runtime.settings import RuntimeSettings
 from radixloom_runtime.wire.messages import Ready, Starting
 
@@ -45,10 +47,13 @@ def build_runner(settings: RuntimeSettings, progress: Progress) -> BuiltRunner:
         )
     phases = Phases(progress)
     phases.begin("import", 1, "modules")
+    machine.skip_absent_tpus(os.environ)
     from radixloom_runtime.runner.assemble import assemble  # jax comes with it
 
     phases.advance(1)
-    return assemble(settings, phases)
+    built = assemble(settings, phases)
+    machine.give_back_freed_memory()
+    return built
 
 
 class Phases:
