@@ -67,13 +67,16 @@ class Metrics:
         self.cached_tokens = self._counter(
             "radixloom_cached_prompt_tokens", "Prompt tokens whose KV the prefix cache held."
         )
+        self.restored_tokens = self._counter(
+            "radixloom_restored_tokens", "Cached prompt tokens that came back from host memory."
+        )
         self.output_tokens = self._counter("radixloom_generated_tokens", "Tokens generated.")
         self.prefix_hit_ratio = self._gauge(
             "radixloom_prefix_hit_ratio", "Cached share of all prompt tokens so far, 0 to 1."
         )
         self.kv_tokens = self._gauge(
             "radixloom_kv_tokens",
-            "Tokens of the KV cache: used (of them pinned), cached (evictable), total.",
+            "Tokens of KV: used (of them pinned), cached (evictable), total; host: copies there.",
             "state",
         )
 

@@ -109,6 +109,12 @@ class RuntimeSettings(BaseSettings):
         " cannot: it keeps a state for each request, too.",
     )
 
+    host_cache_gb: float = Field(
+        0.0,
+        ge=0,
+        description="GB of host memory that keep KV pages evicted from the device: a prompt seen"
+        " long ago is copied back instead of computed again. 0: none.",
+    )
     pinned_share: float = Field(
         0.25,
         ge=0,
@@ -191,6 +197,15 @@ class RuntimeSettings(BaseSettings):
     log_format: LogFormat = Field(
         LogFormat.TEXT, description="text for people, json for log collectors."
     )
+
+    @model_validator(mode="after")
+    def _host_cache_is_on_one_host(self) -> "RuntimeSettings":
+        if self.host_cache_gb and self.num_hosts > 1:
+            raise ValueError(
+                f"host_cache_gb {self.host_cache_gb:g} needs a slice of one host, found"
+                f" num_hosts {self.num_hosts}; set host_cache_gb to 0"
+            )
+        return self
 
     @model_validator(mode="after")
     def _rank_is_a_host(self) -> "RuntimeSettings":

@@ -149,6 +149,8 @@ class EchoEngine:
             output_tokens=self.output_tokens,
             preemptions=0,
             expired=0,
+            restored_tokens=0,
+            kv_tokens_host=0,
             guessed_tokens=0,
             right_guesses=0,
             kv_tokens_pinned=0,

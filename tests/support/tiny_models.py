@@ -65,13 +65,20 @@ def tiny_model(name: str, *, stacked: bool = False) -> Model:
 
 @cache
 def tiny_runner(
-    name: str, *, page_tokens: int = 16, num_pages: int = 1024, stacked: bool = False
+    name: str,
+    *,
+    page_tokens: int = 16,
+    num_pages: int = 1024,
+    stacked: bool = False,
+    num_host_pages: int = 0,
 ) -> JaxRunner:
     """One runner a process and shape; a step is compiled when first used."""
     model = tiny_model(name, stacked=stacked)
     weights = load_weights(folder(name), model, lambda _: None)
     is_recurrent = model.config.linear is not None
-    limits = Limits(num_pages, page_tokens, _MAX_ROWS, _STEP_TOKENS, 512, is_recurrent)
+    limits = Limits(
+        num_pages, page_tokens, _MAX_ROWS, _STEP_TOKENS, 512, is_recurrent, num_host_pages
+    )
     history = make_history(model, limits)
     rows = initial_state(_MAX_ROWS, -(-512 // page_tokens), model.config.vocab_size)
     layouts = tuple(StepLayout(bucket, page_tokens, _MAX_ROWS) for bucket in _BUCKETS)

@@ -26,6 +26,7 @@ from radixloom_runtime.wire.plan import (
     ChunkResult,
     Limits,
     PageGrant,
+    PageMove,
     RowStart,
     StepPlan,
     StepResult,
@@ -109,6 +110,8 @@ class ToyRunner:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.num_computed_tokens = 0
+        self.num_restored_tokens = 0
+        self._host: dict[int, list[tuple[int, int]]] = {}
         self._slots: dict[tuple[int, int], tuple[int, int]] = {}
         self._rows: dict[int, _Row] = {}
         self._next_number = 0
@@ -121,6 +124,8 @@ class ToyRunner:
         assert len(self._started) < 2, "at most one step behind the one that runs"
         assert 0 < plan.num_tokens <= self.limits.step_tokens
         self._next_number += 1
+        for move in plan.moves:
+            self._move(move)
         for start in plan.starts:
             self._start_row(start)
         for grant in plan.grants:
@@ -140,6 +145,15 @@ class ToyRunner:
         return handle.result
 
     # --- what a device does
+
+    def _move(self, move: PageMove) -> None:
+        assert 0 <= move.slot < self.limits.num_host_pages
+        places = [(move.page_id, offset) for offset in range(self.limits.page_tokens)]
+        if move.to_host:
+            self._host[move.slot] = [self._slots[place] for place in places]
+        else:
+            self._slots |= zip(places, self._host[move.slot], strict=True)
+            self.num_restored_tokens += self.limits.page_tokens
 
     def _start_row(self, start: RowStart) -> None:
         assert 0 <= start.row < self.limits.max_rows

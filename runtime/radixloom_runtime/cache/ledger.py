@@ -10,6 +10,9 @@
     close   full pages go into the tree, the rest is free again
     pin     pages in the tree are held for nobody in particular
 
+With a host tier, evicted pages are copied to host memory, and `open` copies back what it finds
+there. What is to be copied, and in which order, `take_moves` tells; it is done before the step.
+
 `file` is called when the filling of a page is *planned*, see the scheduler for why that is safe.
 If the tree has such a page already (a twin, computed twice at the same time, or the last page of
 a prompt that was known whole), filing stops there and the rest stays our own until `close`. So a
@@ -19,9 +22,10 @@ pool can always finish.
 
 # ruff: noqa: S101 - asserts guard our own invariants
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from radixloom_runtime.cache.host_tier import NO_KEY, Copy, HostTier, Key, keys_after
 from radixloom_runtime.cache.pages import PageAllocator
 from radixloom_runtime.cache.radix import Match, Node, RadixTree
 
@@ -43,13 +47,30 @@ class Lease:
 class Ledger:
     """All pages of the pool: free, known to the tree, or owned by a lease."""
 
-    def __init__(self, num_pages: int, page_tokens: int, *, prefix_cache: bool = True) -> None:
+    def __init__(
+        self,
+        num_pages: int,
+        page_tokens: int,
+        *,
+        prefix_cache: bool = True,
+        num_host_pages: int = 0,
+    ) -> None:
         self.num_pages = num_pages
         self.page_tokens = page_tokens
         self._prefix_cache = prefix_cache
         self._allocator = PageAllocator(num_pages)
         self._tree = RadixTree(page_tokens)
         self._pinned: list[Node] = []
+        self._host = HostTier(num_host_pages if prefix_cache else 0)
+        self._moves: list[Copy] = []
+
+        self.num_restored = 0
+        """Pages copied back from host memory so far."""
+
+    @property
+    def num_host_pages(self) -> int:
+        """Pages that host memory holds."""
+        return len(self._host)
 
     @property
     def keeps_prefixes(self) -> bool:
@@ -85,10 +106,29 @@ class Ledger:
         return self._tree.match(token_ids, self._most_matched(token_ids))
 
     def open(self, token_ids: Sequence[int], *, read_cache: bool = True) -> Lease:
-        """Begin a lease with the pages known to hold a start of `token_ids`, never all of it."""
+        """Begin a lease with the pages known to hold a start of `token_ids`, never all of it.
+
+        Room for all of `token_ids` must be there: what host memory holds is copied to new pages.
+        """
         most = self._most_matched(token_ids) if read_cache else 0
         end, page_ids = self._tree.hold(token_ids, most)
-        return Lease(page_ids=page_ids, end=end, num_filed=len(page_ids))
+        lease = Lease(page_ids=page_ids, end=end, num_filed=len(page_ids))
+        if len(self._host) and lease.num_filed < most:
+            self._restore(lease, token_ids, most)
+        return lease
+
+    def _restore(self, lease: Lease, token_ids: Sequence[int], most: int) -> None:
+        """Add the pages after those of a lease that have a copy in host memory."""
+        size, first = self.page_tokens, lease.num_filed
+        keys = list(keys_after(NO_KEY, token_ids[: most * size], size))
+        slots = self._host.find(keys[first:])
+        if not slots:
+            return
+        page_ids = self._extend(lease, len(slots), except_slots=frozenset(slots))
+        pairs = zip(page_ids, slots, strict=True)
+        self._moves += [Copy(page_id, slot, to_host=False) for page_id, slot in pairs]
+        self.num_restored += len(slots)
+        self.file(lease, token_ids, (first + len(slots)) * size)
 
     def _most_matched(self, token_ids: Sequence[int]) -> int:
         # The last token is always computed: its logits are what the next one is sampled from.
@@ -96,12 +136,29 @@ class Ledger:
 
     def extend(self, lease: Lease, count: int) -> list[int]:
         """Add `count <= num_available` own pages to a lease and return them."""
+        return self._extend(lease, count, except_slots=())
+
+    def _extend(self, lease: Lease, count: int, *, except_slots: Collection[int]) -> list[int]:
         missing = count - self._allocator.num_free
         if missing > 0:
-            self._allocator.give_back(self._tree.evict(missing))
+            self._evict(missing, except_slots)
         page_ids = self._allocator.take(count)
         lease.page_ids += page_ids
         return page_ids
+
+    def _evict(self, count: int, except_slots: Collection[int]) -> None:
+        keys: list[Key] | None = [] if self._host.num_slots else None
+        page_ids = self._tree.evict(count, last_keys=keys)
+        for page_id, key in zip(page_ids, keys or (), strict=keys is not None):
+            slot = self._host.keep(key, except_slots=except_slots)
+            if slot is not None:
+                self._moves.append(Copy(page_id, slot, to_host=True))
+        self._allocator.give_back(page_ids)
+
+    def take_moves(self) -> tuple[Copy, ...]:
+        """Return what is to be copied, in this order, before the step that is being planned."""
+        moves, self._moves = tuple(self._moves), []
+        return moves
 
     def file(self, lease: Lease, token_ids: Sequence[int], num_tokens: int) -> None:
         """Put own pages into the tree, as far as the first `num_tokens` tokens fill them."""
@@ -140,7 +197,8 @@ class Ledger:
         self._tree.let_go(end)
 
     def flush(self) -> int:
-        """Forget every prefix that nobody holds; return how many pages that frees."""
+        """Forget all prefixes that nobody holds, and all copies; return how many pages it frees."""
+        self._host.clear()
         page_ids = self._tree.evict(self._tree.num_evictable)
         self._allocator.give_back(page_ids)
         return len(page_ids)
@@ -148,6 +206,7 @@ class Ledger:
     def check(self, leases: Iterable[Lease]) -> None:
         """Assert that each page is in one place, given all leases that are open."""
         self._tree.check()
+        self._host.check()
         leases = list(leases)
         own = [page_id for lease in leases for page_id in lease.page_ids[lease.num_filed :]]
         in_tree = self._tree.all_pages()

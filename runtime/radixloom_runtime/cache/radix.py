@@ -26,6 +26,8 @@ import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from radixloom_runtime.cache.host_tier import NO_KEY, Key, keys_after
+
 Tokens = Sequence[int]
 _Key = tuple[int, ...]
 
@@ -36,7 +38,7 @@ _SWEEP_ABOVE = 64
 class Node:
     """A run of pages after its parent's; the root has none."""
 
-    __slots__ = ("children", "holders", "let_go_at", "page_ids", "parent", "token_ids")
+    __slots__ = ("children", "holders", "keys", "let_go_at", "page_ids", "parent", "token_ids")
 
     def __init__(
         self, parent: "Node | None", token_ids: tuple[int, ...], page_ids: list[int]
@@ -48,6 +50,8 @@ class Node:
         self.holders = 0
         self.let_go_at = 0
         """Tick at which the last holder left; orders eviction."""
+        self.keys: list[Key] | None = None
+        """Of the pages, once somebody has asked."""
 
     def path(self) -> Iterator["Node"]:
         """Yield this node and those above it, without the root."""
@@ -204,6 +208,8 @@ class RadixTree:
         assert parent is not None
         upper = Node(parent, node.token_ids[:cut], node.page_ids[:count])
         upper.holders, upper.let_go_at = node.holders, node.let_go_at
+        if node.keys is not None:
+            upper.keys, node.keys = node.keys[:count], node.keys[count:]
         parent.children[upper.token_ids[: self._page_tokens]] = upper
         node.parent, node.token_ids, node.page_ids = (
             upper,
@@ -216,14 +222,31 @@ class RadixTree:
 
     # --- shrinking
 
-    def evict(self, count: int) -> list[int]:
-        """Give up `count` pages, or all that nobody holds if those are fewer."""
+    def evict(self, count: int, *, last_keys: list[Key] | None = None) -> list[int]:
+        """Give up `count` pages, or all that nobody holds if those are fewer.
+
+        `last_keys` takes the key of each page given up, where somebody wants them.
+        """
         page_ids: list[int] = []
         while len(page_ids) < count and self._heap:
             let_go_at, _, leaf = heapq.heappop(self._heap)
             if self._is_evictable(leaf, let_go_at):
+                if last_keys is not None:
+                    keep = max(0, len(leaf.page_ids) - count + len(page_ids))
+                    last_keys += self._keys(leaf)[keep:]
                 page_ids += self._shorten(leaf, count - len(page_ids))
         return page_ids
+
+    def _keys(self, node: Node) -> list[Key]:
+        missing: list[Node] = []
+        while node.keys is None and node.parent is not None:
+            missing.append(node)
+            node = node.parent
+        last = node.keys[-1] if node.keys else NO_KEY
+        for node in reversed(missing):
+            node.keys = list(keys_after(last, node.token_ids, self._page_tokens))
+            last = node.keys[-1]
+        return node.keys or []
 
     def _shorten(self, leaf: Node, count: int) -> list[int]:
         """Cut at most `count` pages off the end of `leaf`; the whole leaf if it has no more."""
@@ -234,6 +257,7 @@ class RadixTree:
         if keep:
             leaf.token_ids = leaf.token_ids[: keep * self._page_tokens]
             leaf.page_ids = leaf.page_ids[:keep]
+            leaf.keys = leaf.keys and leaf.keys[:keep]
             self._offer_for_eviction(leaf)
             return page_ids
         parent = leaf.parent
@@ -279,6 +303,7 @@ class RadixTree:
     def _check_node(self, node: Node) -> None:
         size = self._page_tokens
         assert node.page_ids, "only the root has no pages"
+        assert node.keys is None or len(node.keys) == len(node.page_ids), "a key for each page"
         assert len(node.token_ids) == size * len(node.page_ids), "tokens are whole pages"
         assert node.parent is not None
         assert node.parent.children[node.token_ids[:size]] is node, "a child's key is its page"

@@ -24,7 +24,14 @@ from radixloom_runtime.settings import ENV_PREFIX, RuntimeSettings
 GROUPS: dict[str, tuple[str, ...]] = {
     "model": ("model", "served_model_name", "dtype", "max_model_len"),
     "HTTP": ("host", "port", "drain_seconds"),
-    "memory": ("page_tokens", "kv_cache_tokens", "memory_fraction", "prefix_cache", "pinned_share"),
+    "memory": (
+        "page_tokens",
+        "kv_cache_tokens",
+        "memory_fraction",
+        "prefix_cache",
+        "host_cache_gb",
+        "pinned_share",
+    ),
     "scheduling": (
         "max_running_requests",
         "max_queued_requests",

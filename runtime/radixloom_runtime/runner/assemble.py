@@ -14,7 +14,14 @@ from radixloom_runtime.runner import compile_cache
 from radixloom_runtime.runner.buckets import all_buckets
 from radixloom_runtime.runner.build import BuiltRunner, Phases
 from radixloom_runtime.runner.history import make_history, recurrent_bytes
-from radixloom_runtime.runner.memory import Device, free_for_kv, plan_kv, plan_rows
+from radixloom_runtime.runner.memory import (
+    Device,
+    available_host_bytes,
+    free_for_kv,
+    plan_host_pages,
+    plan_kv,
+    plan_rows,
+)
 from radixloom_runtime.runner.programs import Programs
 from radixloom_runtime.runner.rows import RowState, initial_state
 from radixloom_runtime.runner.runner import JaxRunner
@@ -108,6 +115,12 @@ def decide_limits(settings: RuntimeSettings, model: Model, device: Device) -> Li
         step_tokens=settings.step_tokens or (256 if on_cpu else 2048),
         max_model_len=kv.max_model_len,
         is_recurrent=model.config.linear is not None,
+        num_host_pages=plan_host_pages(
+            settings,
+            page_bytes=kv.page_bytes,
+            available_bytes=available_host_bytes(),
+            is_recurrent=model.config.linear is not None,
+        ),
     )
 
 

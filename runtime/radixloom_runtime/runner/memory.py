@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from radixloom_runtime.errors import CapacityError
+from radixloom_runtime.errors import CapacityError, ConfigurationError
 from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.settings import RuntimeSettings
 
 DEFAULT_CPU_TOKENS = 16_384
 _CPU_SHARE = 0.25
 _GIB = 1 << 30
+_GB = 1_000_000_000
 
 _CGROUP_LIMITS = (
     ("memory.max", "memory.current"),
@@ -51,6 +52,7 @@ class KVPlan:
     num_pages: int
     page_tokens: int
     max_model_len: int
+    page_bytes: int
 
     @property
     def num_tokens(self) -> int:
@@ -102,7 +104,36 @@ def plan_kv(
             f" ({page_tokens * token_bytes / _GIB:.3f} GiB), but {wanted} tokens is what"
             " memory or kv_cache_tokens allow; give more memory"
         )
-    return KVPlan(num_pages, page_tokens, _max_model_len(settings, config, num_pages * page_tokens))
+    return KVPlan(
+        num_pages=num_pages,
+        page_tokens=page_tokens,
+        max_model_len=_max_model_len(settings, config, num_pages * page_tokens),
+        page_bytes=page_tokens * token_bytes,
+    )
+
+
+def plan_host_pages(
+    settings: RuntimeSettings, *, page_bytes: int, available_bytes: int, is_recurrent: bool
+) -> int:
+    """Decide how many evicted pages host memory keeps.
+
+    Raises: `CapacityError` for more than there is, `ConfigurationError` where none could be used.
+    """
+    wanted = int(settings.host_cache_gb * _GB)
+    if not wanted:
+        return 0
+    if is_recurrent or not settings.prefix_cache:
+        why = "of a model with a recurrent state" if is_recurrent else "with --no-prefix-cache"
+        raise ConfigurationError(
+            f"host_cache_gb {settings.host_cache_gb:g} keeps cached prefixes, and {why} there are"
+            " none; set it to 0"
+        )
+    if wanted > available_bytes:
+        raise CapacityError(
+            f"host_cache_gb {settings.host_cache_gb:g} is more than the host memory that is free,"
+            f" {available_bytes / _GB:.1f} GB; lower it"
+        )
+    return wanted // page_bytes
 
 
 def _max_model_len(settings: RuntimeSettings, config: ModelConfig, kv_tokens: int) -> int:

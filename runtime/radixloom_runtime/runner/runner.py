@@ -16,6 +16,7 @@ from radixloom_runtime.models.history import History
 from radixloom_runtime.models.registry import Weights
 from radixloom_runtime.ops.sampling import Logprobs
 from radixloom_runtime.runner.buckets import Bucket, choose
+from radixloom_runtime.runner.host_pages import HostPages
 from radixloom_runtime.runner.programs import CHANGE_GRANTS, CHANGE_STARTS, Programs
 from radixloom_runtime.runner.rows import (
     RowState,
@@ -31,6 +32,7 @@ from radixloom_runtime.wire.plan import (
     ChunkResult,
     Int32s,
     Limits,
+    PageMove,
     RowStart,
     StepPlan,
     StepResult,
@@ -67,6 +69,11 @@ class JaxRunner:
         self._weights = weights
         self._history = history
         self._rows = rows
+        self._host_pages = None
+        if limits.num_host_pages:
+            self._host_pages = HostPages(
+                history.pages, num_pages=limits.num_pages, num_slots=limits.num_host_pages
+            )
 
     @property
     def limits(self) -> Limits:
@@ -86,6 +93,7 @@ class JaxRunner:
         order, num_decodes = _decodes_first(plan.chunks)
         chunks = [plan.chunks[i] for i in order]
         layout = self._layouts[self._bucket(plan, mixed=num_decodes < len(chunks))]
+        self._move_pages(plan.moves)
         starts, grants = self._changes(plan, layout)
         vector = layout.pack(chunks, starts, grants, num_decodes=num_decodes)
         self._history, self._rows, output = self.programs.step(layout.bucket)(
@@ -93,6 +101,14 @@ class JaxRunner:
         )
         _fetch_ahead(output, plan.chunks)
         return JaxStep(plan.number, plan.chunks, tuple(order), output)
+
+    def _move_pages(self, moves: Sequence[PageMove]) -> None:
+        if not moves:
+            return
+        if self._host_pages is None:
+            raise EngineError("a plan moves pages to host memory, of which none was set aside")
+        pages = self._host_pages.move(self._history.pages, moves)
+        self._history = self._history._replace(pages=pages)
 
     def finish(self, handle: JaxStep) -> StepResult:
         """Wait for a step and fetch its results."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from radixloom_runtime.scheduler.request import Running
 from radixloom_runtime.scheduler.stopping import first_stop_position
-from radixloom_runtime.wire.plan import Chunk, PageGrant, RowStart, StepPlan
+from radixloom_runtime.wire.plan import Chunk, PageGrant, PageMove, RowStart, StepPlan
 
 
 @dataclass(slots=True)
@@ -67,13 +67,19 @@ class Draft:
         self.prefills.append(_prefill_chunk(run, length))
         self.prefilling.append(run)
 
-    def finished(self) -> tuple[StepPlan, tuple[Running, ...]]:
+    @property
+    def has_work(self) -> bool:
+        """Whether there is anything to compute."""
+        return bool(self.decodes or self.prefills)
+
+    def finished(self, moves: tuple[PageMove, ...]) -> tuple[StepPlan, tuple[Running, ...]]:
         """Return the plan, and whose each of its chunks is."""
         plan = StepPlan(
             number=self.number,
             starts=tuple(self.starts),
             grants=tuple(self.grants),
             chunks=(*self.decodes, *self.prefills),
+            moves=moves,
         )
         return plan, (*self.decoding, *self.prefilling)
 

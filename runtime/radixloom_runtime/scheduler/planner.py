@@ -15,7 +15,7 @@ from radixloom_runtime.scheduler.batch import Batch
 from radixloom_runtime.scheduler.draft import Draft
 from radixloom_runtime.scheduler.request import Phase, Running, Waiting
 from radixloom_runtime.scheduler.speculation import Speculation
-from radixloom_runtime.wire.plan import Limits, StepPlan
+from radixloom_runtime.wire.plan import Limits, PageMove, StepPlan
 
 
 class Planner:
@@ -40,8 +40,9 @@ class Planner:
         )
         self._plan_running(draft)
         self._admit(draft)
-        plan, runs = draft.finished()
-        return (plan, runs) if runs else None
+        if not draft.has_work:
+            return None
+        return draft.finished(tuple(PageMove(*copy) for copy in self._ledger.take_moves()))
 
     # --- the running
 

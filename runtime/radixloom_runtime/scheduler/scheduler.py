@@ -94,6 +94,7 @@ class Scheduler:
             limits.num_pages,
             limits.page_tokens,
             prefix_cache=prefix_cache and not limits.is_recurrent,
+            num_host_pages=limits.num_host_pages,
         )
         self._pins = Pins(self.ledger, share=pinned_share)
         self._batch = Batch(limits, self.ledger, WaitingQueue(policy))

@@ -18,6 +18,7 @@ class EngineCounters:
         self._counters: dict[str, Counter] = {
             "prompt_tokens": metrics.prompt_tokens,
             "cached_tokens": metrics.cached_tokens,
+            "restored_tokens": metrics.restored_tokens,
             "output_tokens": metrics.output_tokens,
             "steps": metrics.steps,
             "step_seconds": metrics.step_seconds,
@@ -47,4 +48,5 @@ class EngineCounters:
         metrics.kv_tokens.labels("used").set(stats.kv_tokens_used)
         metrics.kv_tokens.labels("cached").set(stats.kv_tokens_cached)
         metrics.kv_tokens.labels("pinned").set(stats.kv_tokens_pinned)
+        metrics.kv_tokens.labels("host").set(stats.kv_tokens_host)
         metrics.kv_tokens.labels("total").set(stats.kv_tokens_total)

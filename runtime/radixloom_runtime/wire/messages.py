@@ -193,12 +193,16 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_
     kv_tokens_cached: int
     """Held by the prefix cache alone; can be evicted."""
     kv_tokens_pinned: int
+    kv_tokens_host: int
+    """Evicted, with a copy in host memory."""
     kv_tokens_total: int
     steps: int
     seconds_since_step: float
     """Since a step last succeeded."""
     prompt_tokens: int
     cached_tokens: int
+    restored_tokens: int
+    """Of the cached ones, those that were copied back from host memory."""
     output_tokens: int
     preemptions: int
     expired: int

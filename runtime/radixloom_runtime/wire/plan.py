@@ -50,6 +50,15 @@ class PageGrant:
 
 
 @dataclass(frozen=True, slots=True)
+class PageMove:
+    """A copy between the KV pool and a slot of host memory."""
+
+    page_id: int
+    slot: int
+    to_host: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """Consecutive tokens of one row that this step computes.
 
@@ -84,8 +93,9 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """Everything that every rank needs to run step `number`. Order: starts, grants, chunks.
+    """Everything that every rank needs to run step `number`.
 
+    Order: moves, starts, grants, chunks.
     Chunks that extend by one device-fed or known token (decodes) come first, prompt chunks after.
     Rows may share pages: a page that one chunk of this step fills may be read by another's.
     """
@@ -94,6 +104,8 @@ class StepPlan:
     starts: tuple[RowStart, ...]
     grants: tuple[PageGrant, ...]
     chunks: tuple[Chunk, ...]
+    moves: tuple[PageMove, ...] = ()
+    """One after another, before all else."""
 
     @property
     def num_tokens(self) -> int:
@@ -147,6 +159,8 @@ class Limits:
     is_recurrent: bool = False
     """A row's state only moves forward, by each token once and in order: pages that another
     request filled do not bring it along, and no token can be taken back."""
+    num_host_pages: int = 0
+    """Slots in host memory for pages that were evicted."""
 
 
 class StepHandle(Protocol):

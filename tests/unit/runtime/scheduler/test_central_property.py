@@ -76,6 +76,7 @@ def days(draw) -> tuple[list[Visit], Limits]:
         max_rows=draw(st.integers(1, 6)),
         step_tokens=draw(st.sampled_from([1, 3, 4, 16, 64])),
         max_model_len=max_model_len,
+        num_host_pages=draw(st.sampled_from([0, 0, 1, 3, 40])),
         is_recurrent=draw(st.booleans()),
     )
     return day, limits
