@@ -40,7 +40,7 @@ def shortfall(
     if demand.num_bytes <= usable:
         return None
     tokens = demand.least_tokens
-    cache = f" and a KV cache of {tokens} tokens or more" if tokens else ""
+    cache = f" and a KV cache for {tokens} token{'s' if tokens > 1 else ''}" if tokens else ""
     return (
         f"weights of {_gib(demand.weights_bytes)} GiB{cache} are wanted on each device, of whose"
         f" {_gib(device_bytes)} GiB {_gib(usable)} may be used (memory_fraction"

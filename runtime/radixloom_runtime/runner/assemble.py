@@ -17,6 +17,7 @@ from radixloom_runtime.runner.history import make_history, recurrent_bytes
 from radixloom_runtime.runner.memory import (
     Device,
     available_host_bytes,
+    check_room,
     free_for_kv,
     plan_host_pages,
     plan_kv,
@@ -41,6 +42,7 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
     counter = compile_cache.CompileCounter()
     device: Device = jax.local_devices()[0]
     model = define_model(settings, read_config(folder), device)
+    check_model_room(settings, model, device)
     phases.begin("weights", model.num_bytes, "bytes")
     weights = load_weights(folder, model, phases.advance)
     limits = decide_limits(settings, model, device)
@@ -84,6 +86,18 @@ def define_model(settings: RuntimeSettings, config: ModelConfig, device: Device)
         dtype=jnp.dtype(wanted.value),
         attention=attention_for(device.platform),
         stacked=not on_cpu,
+    )
+
+
+def check_model_room(settings: RuntimeSettings, model: Model, device: Device) -> None:
+    """Refuse a model that cannot fit, before anything is loaded. Raises: `CapacityError`."""
+    itemsize = jnp.dtype(model.dtype).itemsize
+    check_room(
+        settings,
+        device,
+        weights_bytes=model.num_bytes,
+        token_bytes=model.config.num_paged_layers * model.config.kv_width * itemsize,
+        num_devices=1,
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from radixloom_runtime import capacity
 from radixloom_runtime.errors import CapacityError, ConfigurationError
 from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.settings import RuntimeSettings
@@ -151,6 +152,34 @@ def _max_model_len(settings: RuntimeSettings, config: ModelConfig, kv_tokens: in
             " lower it, or raise kv_cache_tokens or memory"
         )
     return wanted
+
+
+def check_room(
+    settings: RuntimeSettings,
+    device: Device,
+    *,
+    weights_bytes: int,
+    token_bytes: int,
+    num_devices: int,
+) -> None:
+    """Refuse weights that cannot fit before they are loaded; bytes are of one device.
+
+    Raises: `CapacityError`.
+    """
+    on_cpu = device.platform == "cpu"
+    limit = (device.memory_stats() or {}).get("bytes_limit")
+    problem = capacity.shortfall(
+        capacity.Demand(
+            weights_bytes=weights_bytes,
+            kv_token_bytes=token_bytes,
+            least_tokens=settings.max_model_len or 1,
+        ),
+        device_bytes=available_host_bytes() if on_cpu or limit is None else limit,
+        memory_fraction=1.0 if on_cpu else settings.memory_fraction,
+        num_devices=num_devices,
+    )
+    if problem is not None:
+        raise CapacityError(problem)
 
 
 def free_for_kv(device: Device, memory_fraction: float) -> tuple[int, int]:

@@ -28,7 +28,7 @@ def test_weights_that_are_too_large_ask_for_as_many_devices_as_they_fill():
 def test_a_cache_that_is_too_large_asks_for_fewer_tokens():
     problem = _shortfall(7, tokens=40960)
     assert problem
-    assert "a KV cache of 40960 tokens or more" in problem
+    assert "a KV cache for 40960 tokens" in problem
     assert problem.endswith("lower max_model_len or kv_cache_tokens, or take a larger slice")
 
 

@@ -48,10 +48,17 @@ def refusal_as_json(request: Request, error: CapacityError) -> str:
 
 def how_to_start(save: Path, findings: Findings) -> str:
     """Say with which flags `serve` finds what was saved: those that shape the programs."""
-    return (
-        f"saved; start with: radixloom serve --compile-cache-dir {save}"
-        f" --kv-cache-tokens {findings.kv_tokens} --max-model-len {findings.max_model_len}\n"
+    f = findings
+    shapes = (
+        ("page-tokens", f.page_tokens),
+        ("kv-cache-tokens", f.kv_tokens),
+        ("max-model-len", f.max_model_len),
+        ("max-running-requests", f.max_rows),
+        ("step-tokens", f.step_tokens),
+        ("tensor-parallel", f.used_devices),
     )
+    flags = " ".join(f"--{name} {value}" for name, value in shapes)
+    return f"saved; start with: radixloom serve --compile-cache-dir {save} {flags}\n"
 
 
 _HEADING = (

@@ -22,7 +22,8 @@ def plan(request: Request) -> Findings:
     if request.save is not None:
         compile_cache.use_cache(request.save)
     config = parse_config(read_raw(request.config))
-    drafted = draft(request.settings, config, target_of(request.hardware))
+    target = target_of(request.hardware)
+    drafted = draft(request.settings, config, target)
     buckets = _chosen(drafted, request.steps)
     if request.save is not None:
         drafted.programs.compile_helpers()
@@ -30,6 +31,8 @@ def plan(request: Request) -> Findings:
     threads = 1 if request.save is None else os.cpu_count() or 1
     findings = compile_steps(drafted, buckets, threads=threads, done=_say)
     _check_peak(findings)
+    if request.save is not None and target.is_here:
+        drafted.allocate()  # small programs of its own, which a start would compile too
     return findings
 
 

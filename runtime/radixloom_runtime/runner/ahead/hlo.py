@@ -25,12 +25,15 @@ _KINDS = (
     "collective-broadcast",
 )
 _HEAD = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\) -> .* \{$")
-_INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?[\w.\-]+ = (.*)$")
+_INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (.*)$")
 _OPERATION = re.compile(r"(?:^|[\s)}])([a-z][a-z0-9\-]*)\(")
 _SHAPE = re.compile(r"\b(pred|[a-z]+\d+(?:e\d+m\d+\w*)?)\[([\d,]*)\]")
 _CALLED = re.compile(r"\b(?:calls|to_apply|body|true_computation|false_computation)=%?([\w.\-]+)")
 _BRANCHES = re.compile(r"\bbranch_computations=\{([^}]*)\}")
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+_CONDITION = re.compile(r"\bcondition=%?([\w.\-]+)")
+_CONSTANT = re.compile(r"^s32\[\]\S* constant\((\d+)\)")
+_BELOW = re.compile(r"^pred\[\]\S* compare\(%?[\w.\-]+, %?([\w.\-]+)\), direction=LT")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,8 +59,11 @@ class Collective:
 @dataclass(slots=True)
 class _Computation:
     found: Counter[Collective] = field(default_factory=Counter[Collective])
-    called: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
-    """Names of computations, and how often they run."""
+    called: list[tuple[str, int | str]] = field(default_factory=list[tuple[str, int | str]])
+    """Names of computations, and how often they run: a number, or as a condition allows."""
+    constants: dict[str, int] = field(default_factory=dict[str, int])
+    limit: int = 1
+    """Of a condition that holds while a counter is below a constant: the constant."""
     branched: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
     """Of each conditional, the computations of which one runs."""
 
@@ -65,7 +71,8 @@ class _Computation:
 def collectives(text: str) -> Counter[Collective]:
     """Count what devices say to each other when the program of `text` runs once.
 
-    A loop whose number of trips is not known when it is compiled counts as one.
+    A loop's trips are known from the text or from its condition (a counter from zero that stays
+    below a constant, as `lax.scan` makes it); any other loop counts as one trip.
     """
     computations, entry = _parse(text)
 
@@ -76,8 +83,9 @@ def collectives(text: str) -> Counter[Collective]:
             return Counter()
         found = Counter(one.found)
         for called, times in one.called:
+            trips = times if isinstance(times, int) else computations[times].limit
             for collective, count in total(called).items():
-                found[collective] += count * times
+                found[collective] += count * trips
         for branches in one.branched:
             found += _dearest([total(branch) for branch in branches])
         return found
@@ -100,12 +108,17 @@ def _parse(text: str) -> tuple[dict[str, _Computation], str]:
             continue
         instruction = _INSTRUCTION.match(line)
         if instruction:
-            _read(instruction[1], current)
+            _read(instruction[1], instruction[2], current)
     return computations, entry
 
 
-def _read(instruction: str, computation: _Computation) -> None:
-    """Add one instruction to its computation; what follows its name and `=`."""
+def _read(name: str, instruction: str, computation: _Computation) -> None:
+    """Add one instruction to its computation; `instruction` is what follows its name and `=`."""
+    constant, below = _CONSTANT.match(instruction), _BELOW.match(instruction)
+    if constant:
+        computation.constants[name] = int(constant[1])
+    if below:
+        computation.limit = computation.constants.get(below[1], 1)
     operation = _OPERATION.search(instruction)
     if operation is None or operation[1].endswith(("-done", "-update")):
         return
@@ -115,15 +128,22 @@ def _read(instruction: str, computation: _Computation) -> None:
         return  # what it applies adds two numbers
     branches = _BRANCHES.search(instruction)
     if branches:
-        names = tuple(name.strip().lstrip("%") for name in branches[1].split(","))
+        names = tuple(branch.strip().lstrip("%") for branch in branches[1].split(","))
         computation.branched.append(names)
     called = _CALLED.findall(instruction)
     if kind == "conditional" and called:
         computation.branched.append(tuple(called))
         return
-    trips = _TRIPS.search(instruction)
-    times = int(trips[1]) if kind == "while" and trips else 1
-    computation.called += [(name, times) for name in called]
+    times = _times(instruction) if kind == "while" else 1
+    computation.called += [(body, times) for body in called]
+
+
+def _times(loop: str) -> int | str:
+    """Return how often a loop's body runs, or the name of the condition that tells."""
+    trips, condition = _TRIPS.search(loop), _CONDITION.search(loop)
+    if trips:
+        return int(trips[1])
+    return condition[1] if condition else 1
 
 
 def _results(kind: str, operation: str, result: str) -> Iterator[Collective]:

@@ -4,15 +4,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, use_abstract_mesh
 
-from radixloom_runtime import capacity
 from radixloom_runtime.errors import CapacityError, ConfigurationError
 from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.models.registry import Model
@@ -20,6 +20,7 @@ from radixloom_runtime.runner.ahead.findings import Findings, StepFindings, Traf
 from radixloom_runtime.runner.ahead.hlo import Collective, collectives
 from radixloom_runtime.runner.ahead.target import Target
 from radixloom_runtime.runner.assemble import (
+    check_model_room,
     decide_limits,
     define_model,
     make_rows,
@@ -47,6 +48,16 @@ class Draft:
         """All that the engine compiles before it is ready."""
         return tuple(self.programs.layouts)
 
+    def lowering(self) -> AbstractContextManager[object]:
+        """Return the context to lower in: Pallas asks it, not the process, what for."""
+        is_here = self.findings.hbm_bytes is None
+        return nullcontext() if is_here else use_abstract_mesh(self.mesh.abstract_mesh)
+
+    def allocate(self) -> None:
+        """Make once what the engine makes before its first step, and let it go."""
+        make_history(self.model, self.limits)
+        make_rows(self.limits, self.model)
+
 
 def draft(settings: RuntimeSettings, config: ModelConfig, target: Target) -> Draft:
     """Decide what the engine would decide on `target`; compiles nothing.
@@ -57,11 +68,14 @@ def draft(settings: RuntimeSettings, config: ModelConfig, target: Target) -> Dra
     if settings.tensor_parallel > 1:
         raise ConfigurationError("tensor_parallel > 1 comes with the multi-device engine")
     model = define_model(settings, config, target)
-    _check_room(settings, model, target)
+    check_model_room(settings, model, target)
     loaded = replace(target, bytes_in_use=model.num_bytes)
     limits = decide_limits(settings, model, loaded)
+    if model.config.turns_by_length:
+        model = define_model(settings, replace(config, max_positions=limits.max_model_len), target)
     mesh = Mesh(np.array(target.devices[:1]), ("tensor",))
-    whole = NamedSharding(mesh, PartitionSpec())
+    # on this machine's own CPU nothing is placed, as in the engine: the same programs, to the bit
+    whole = None if target.is_here else NamedSharding(mesh, PartitionSpec())
 
     def abstract(array: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=whole)
@@ -73,25 +87,6 @@ def draft(settings: RuntimeSettings, config: ModelConfig, target: Target) -> Dra
     rows = jax.tree.map(abstract, jax.eval_shape(lambda: make_rows(limits, model)))
     programs = Programs(model, step_layouts(limits), limits.num_pages, (weights, history, rows))  # pyright: ignore[reportArgumentType] - shapes stand for arrays
     return Draft(model, limits, mesh, programs, _findings(model, limits, target, history))
-
-
-def _check_room(settings: RuntimeSettings, model: Model, target: Target) -> None:
-    if target.hbm_bytes is None:
-        return
-    itemsize = jnp.dtype(model.dtype).itemsize
-    demand = capacity.Demand(
-        weights_bytes=model.num_bytes,
-        kv_token_bytes=model.config.num_paged_layers * model.config.kv_width * itemsize,
-        least_tokens=settings.max_model_len or settings.page_tokens or 1,
-    )
-    problem = capacity.shortfall(
-        demand,
-        device_bytes=target.hbm_bytes,
-        memory_fraction=settings.memory_fraction,
-        num_devices=settings.tensor_parallel,
-    )
-    if problem is not None:
-        raise CapacityError(problem)
 
 
 def compile_steps(
@@ -119,8 +114,7 @@ def compile_steps(
 def _lowered(plan: Draft, buckets: Iterable[Bucket]) -> Iterator[tuple[Bucket, float, Any]]:
     for bucket in buckets:
         start = time.monotonic()
-        # Pallas asks the mesh, not the process's backend, what it is lowered for.
-        with jax.sharding.use_abstract_mesh(plan.mesh.abstract_mesh):
+        with plan.lowering():
             lowered = plan.programs.lower_step(bucket)
         yield bucket, time.monotonic() - start, lowered
 
@@ -206,5 +200,6 @@ def _is_weight(model: Model, collective: Collective) -> bool:
 
 
 def _shard_bytes(shape: Any) -> int:
-    local = shape.sharding.shard_shape(shape.shape)
+    placed = shape.sharding is not None
+    local = shape.sharding.shard_shape(shape.shape) if placed else shape.shape
     return int(np.prod(local, dtype=np.int64)) * shape.dtype.itemsize

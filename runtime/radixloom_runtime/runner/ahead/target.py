@@ -29,6 +29,11 @@ class Target:
     bytes_in_use: int = 0
     """Of each device, once the weights are there."""
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the devices are those of this process."""
+        return self.hbm_bytes is None
+
     def memory_stats(self) -> dict[str, int] | None:
         """Return what a device of the target would say after it has loaded its weights."""
         if self.hbm_bytes is None:

@@ -1,13 +1,16 @@
 """The command as a user runs it: a process of its own, since it decides before jax is imported."""
 
 import json
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.goldens import folder as golden
 
-CONFIGS = Path(__file__).parents[4] / "support" / "configs"
+CONFIGS = Path(__file__).parents[5] / "bench" / "configs"
 
 
 def _plan(*argv: str) -> subprocess.CompletedProcess[str]:
@@ -65,3 +68,36 @@ def test_a_model_that_fits_is_told_with_the_compilers_figures(tmp_path: Path):
         assert held <= step["arguments_bytes"] <= held * 1.01
         assert not step["traffic"]
         assert step["peak_bytes"] < found["hbm_bytes"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_start_from_what_was_saved_compiles_nothing(tmp_path: Path):
+    model, saved = golden("llama-tied"), tmp_path / "saved"
+    shapes = ("--max-running-requests", "2", "--step-tokens", "16")
+    planned = _plan("--model", str(model), "--tpu", "cpu", "--save", str(saved), *shapes)
+    assert planned.returncode == 0, planned.stderr
+    flags = shlex.split(planned.stderr.rpartition("radixloom serve ")[2])
+    programs = {path.name for path in saved.iterdir() if path.name.endswith("-cache")}
+    assert len(programs) > 5
+    script = (
+        "import argparse, sys\n"
+        "from radixloom_runtime.commands import flags\n"
+        "from radixloom_runtime.runner.build import build_runner\n"
+        "parser = argparse.ArgumentParser()\n"
+        "flags.add_arguments(parser)\n"
+        "settings = flags.settings_from(parser.parse_args(sys.argv[1:]))\n"
+        "ready = build_runner(settings, lambda progress: None).ready\n"
+        "assert ready.compile_cache_hits >= ready.num_buckets, ready\n"
+    )
+    started = subprocess.run(
+        [sys.executable, "-c", script, "--model", str(model), *flags],
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert started.returncode == 0, started.stderr
+    # every program that is compiled is kept, however small: so nothing new means nothing compiled
+    assert {path.name for path in saved.iterdir() if path.name.endswith("-cache")} == programs

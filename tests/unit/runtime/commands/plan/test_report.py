@@ -77,6 +77,7 @@ def test_json_says_all_that_was_found_and_that_it_fits():
 
 def test_what_was_saved_is_found_by_a_start_with_the_same_shapes():
     assert report.how_to_start(Path("compiled"), FOUND) == (
-        "saved; start with: radixloom serve --compile-cache-dir compiled"
-        " --kv-cache-tokens 65536 --max-model-len 40960\n"
+        "saved; start with: radixloom serve --compile-cache-dir compiled --page-tokens 64"
+        " --kv-cache-tokens 65536 --max-model-len 40960 --max-running-requests 256"
+        " --step-tokens 2048 --tensor-parallel 8\n"
     )

@@ -35,9 +35,23 @@ HloModule jit_step, is_scheduled=true
   ROOT %permuted = f32[4]{0} collective-permute(%p), source_target_pairs={{0,1}}
 }
 
+%below (carry: (s32[], bf16[8,128])) -> pred[] {
+  %limit = s32[]{:T(128)} constant(4), metadata={op_name="jit(step)"}
+  %carry = (s32[], bf16[8,128]{1,0}) parameter(0)
+  %index = s32[]{:T(128)} get-tuple-element(%carry), index=0
+  ROOT %lt = pred[]{:T(512)} compare(%index, %limit), direction=LT
+}
+
+%body.2 (carry: (s32[], bf16[8,128])) -> (s32[], bf16[8,128]) {
+  %carry = (s32[], bf16[8,128]{1,0}) parameter(0)
+  %scatter = bf16[2,128]{1,0} reduce-scatter(%carry), to_apply=%add
+  ROOT %next = (s32[], bf16[8,128]{1,0}) tuple(%carry, %scatter)
+}
+
 ENTRY %main.9 (p: bf16[8,128]) -> f32[] {
   %while.1 = (s32[], bf16[8,128]{1,0}) while(%tuple), condition=%condition, body=%body, \
 backend_config={"known_trip_count":{"n":"36"}}
+  %while.2 = (s32[], bf16[8,128]{1,0}) while(%tuple), condition=%below, body=%body.2
   %gather-start = (f32[4,8]{1,0}, f32[4,32]{1,0}) all-gather-start(%p), dimensions={1}
   %gather-done = f32[4,32]{1,0} all-gather-done(%gather-start)
   %conditional.1 = f32[4]{0} conditional(%p, %a, %b), branch_computations={%cheap, %dear}
@@ -50,6 +64,7 @@ def test_a_loop_counts_its_collectives_once_per_trip_and_a_conditional_its_deare
     assert collectives(PROGRAM) == Counter(
         {
             Collective("all-reduce", "bf16", (8, 128)): 36,
+            Collective("reduce-scatter", "bf16", (2, 128)): 4,
             Collective("all-gather", "f32", (4, 32)): 1,
             Collective("collective-permute", "f32", (4,)): 1,
         }
