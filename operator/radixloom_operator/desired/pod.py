@@ -2,8 +2,9 @@
 
 A StatefulSet has one template, so leader and followers start alike: `radixloom serve` reads its
 place from RADIXLOOM_RANK. **Every rank answers the three health paths on the http port**: a
-follower reports itself started once it has joined its slice, and ready while it keeps up; clients
-reach leaders alone because of the Service's selector, not because followers were closed.
+follower reports itself started at once, so that it may wait for its leader, whose own start stands
+for the slice's; and ready while it runs the leader's plans. Clients reach leaders alone because of
+the Service's selector; followers have no API.
 
 Every pod is fit for a namespace that enforces the "restricted" pod security standard.
 """
