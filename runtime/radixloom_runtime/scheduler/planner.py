@@ -31,14 +31,14 @@ class Planner:
         """Decide the step of that number; None if there is nothing to compute."""
         if self._batch.waiting and self._batch.may_admit:
             self._displace()
-        num_decoding = sum(run.phase is Phase.DECODE for run in self._batch.running)
+        phases = [run.phase for run in self._batch.running]
         draft = Draft(
             number=number,
             decode_budget=self._limits.step_tokens,
-            prefill_budget=self._limits.step_tokens - num_decoding,
+            prefill_budget=self._limits.step_tokens - phases.count(Phase.DECODE),
             guess_budget=self._guess_budget(),
         )
-        self._plan_running(draft)
+        self._plan_running(draft, phases)
         self._admit(draft)
         if not draft.has_work:
             return None
@@ -46,11 +46,10 @@ class Planner:
 
     # --- the running
 
-    def _plan_running(self, draft: Draft) -> None:
-        index = 0
-        while index < len(self._batch.running):  # shrinks from its end when someone is preempted
-            run = self._batch.running[index]
-            phase = run.phase
+    def _plan_running(self, draft: Draft, phases: list[Phase]) -> None:
+        running, index = self._batch.running, 0
+        while index < len(running):  # shrinks from its end when someone is preempted
+            run, phase = running[index], phases[index]
             if phase is Phase.DECODE and draft.decode_budget > 0:
                 self._plan_decode(draft, run)
             elif phase is Phase.PREFILL and draft.prefill_budget > 0:
@@ -58,7 +57,8 @@ class Planner:
             index += 1
 
     def _plan_decode(self, draft: Draft, run: Running) -> None:
-        if not self._secure_places(draft, run, 1):
+        has_place = run.num_planned < len(run.lease.page_ids) * self._limits.page_tokens
+        if not has_place and not self._secure_places(draft, run, 1):
             return
         guessed_ids = self._guess(draft, run) if draft.guess_budget > 0 else ()
         draft.decode(run, guessed_ids)

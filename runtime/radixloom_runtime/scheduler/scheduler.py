@@ -242,7 +242,7 @@ class Scheduler:
         assert oldest is plan, f"plan {oldest.number} is to be committed before {plan.number}"
         assert result.number == plan.number, f"result {result.number} for plan {plan.number}"
         outputs: list[Output | CacheChanged] = []
-        num_finished = 0
+        num_finished = num_tokens = 0
         for run, chunk, chunk_result in zip(runs, plan.chunks, result.chunks, strict=True):
             if not run.is_live:
                 continue
@@ -252,12 +252,13 @@ class Scheduler:
             if output is None:
                 continue
             outputs.append(output)
-            self.totals.output_tokens += len(output.token_ids)
+            num_tokens += len(output.token_ids)
             if output.finish_reason is not None:
                 self._batch.release(run)
                 num_finished += 1
                 if self._pins.is_awaited(output.request_id):
                     outputs[-1] = self._pins.fulfil(output.request_id, run.token_ids)
+        self.totals.output_tokens += num_tokens
         self._completions.note(self._now, num_finished)
         return outputs
 

@@ -11,6 +11,7 @@ started before the tokens of plan n are known.
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -58,9 +59,10 @@ class PageMove:
     to_host: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(msgspec.Struct, frozen=True):
     """Consecutive tokens of one row that this step computes.
+
+    A struct, since one is made for each running request and step: a frozen dataclass takes 1 µs.
 
     A row has at most one chunk a step. `token_ids` empty: one token, the row's last sampled one,
     which only the device knows yet. `samples`: the chunk ends at the row's newest token, so that
