@@ -43,7 +43,7 @@ def prompts_of(folder: Path) -> dict[str, list[int]]:
     texts = {
         name: template.render([{"role": "user", "content": task}]) for name, task in TASKS.items()
     }
-    texts["copy"] = 2 * PROGRAM  # as a plain text, which a model goes on to copy a third time
+    texts["copy"] = 20 * "The cat sat on the mat. "  # a plain text, which any model continues
     return {name: loaded.encode(text, add_special_tokens=False) for name, text in texts.items()}
 
 
