@@ -141,10 +141,16 @@ def check(
     with_sinks: bool = False,
     dtype: str = "float32",
     tolerance: float = 2e-5,
+    reads: tuple[int, int] | None = None,
 ) -> None:
-    """Assert that a kernel gives and writes what the formula says."""
+    """Assert that a kernel gives and writes what the formula says.
+
+    `reads`: a kernel reads from a multiple of the first number to a multiple of the second, and all
+    other pages become NaN; whatever it did with them would be seen.
+    """
     sinks = case.sinks if with_sinks else None
-    operands = (case.queries, case.keys, case.values, kernel_pages(kernel, case.pages, shape))
+    pages_given = case.pages if reads is None else _poisoned(case, shape, window, *reads)
+    operands = (case.queries, case.keys, case.values, kernel_pages(kernel, pages_given, shape))
     operands = jax.tree.map(lambda array: jnp.asarray(array, dtype), operands)
     with jax.default_matmul_precision("highest"):
         found, pages = jax.jit(kernel, static_argnums=6)(
@@ -161,6 +167,10 @@ def check(
     expected = attention_reference.attend(
         case.queries, written, case.ragged, SECOND_LAYER, form, window=window, sinks=sinks
     )
+    if reads is not None:
+        written = attention_reference.write(
+            pages_given, case.ragged, SECOND_LAYER, case.keys, case.values
+        )
     found = np.asarray(found.astype(jnp.float32))
     live = slice(case.batch.num_tokens)
     np.testing.assert_allclose(found[live], expected[live], atol=tolerance, rtol=tolerance)
@@ -168,6 +178,21 @@ def check(
     scratch = SECOND_LAYER + SCRATCH
     pages = np.asarray(pages.astype(jnp.float32))
     np.testing.assert_array_equal(pages[:scratch], kernel_pages(kernel, written, shape)[:scratch])
+
+
+def _poisoned(
+    case: Case, shape: Shape, window: int | None, begin_multiple: int, end_multiple: int
+) -> np.ndarray:
+    """Make NaN of all pages in which no chunk has something to read."""
+    pages = np.full_like(case.pages, np.nan)
+    for chunk, (start, length) in enumerate(case.batch.chunks):
+        begin = 0 if window is None else max(0, start - window + 1)
+        first = begin // begin_multiple * begin_multiple // shape.page_tokens
+        end = -(-(start + length) // end_multiple) * end_multiple
+        table = np.asarray(case.ragged.page_tables[chunk])
+        live = table[first : -(-end // shape.page_tokens)] + SECOND_LAYER
+        pages[live] = case.pages[live]
+    return pages
 
 
 @st.composite

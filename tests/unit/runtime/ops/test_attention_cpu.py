@@ -15,7 +15,7 @@ from support.attention_cases import (
 )
 
 from radixloom_runtime.ops.attention import Form
-from radixloom_runtime.ops.attention_cpu import CPUAttention
+from radixloom_runtime.ops.attention_cpu import BLOCK_TOKENS, CPUAttention
 
 SMALL = Shape(4, 2, 16)
 
@@ -54,6 +54,10 @@ def test_scores_are_capped_softly():
 
 def test_a_latent_is_key_and_value_of_all_heads():
     check_mixed(Shape(4, 1, 40, value_dim=32), Form(scale=0.2, value_dim=32))
+
+
+def test_blocks_outside_the_window_and_beyond_the_end_are_not_read():
+    check_mixed(SMALL, Form(scale=0.25), window=20, reads=(BLOCK_TOKENS, BLOCK_TOKENS))
 
 
 @pytest.mark.slow
