@@ -3,8 +3,8 @@
     python -m hack.attention_matrix [--quick] [--tpu v4 v6e ...] [--json]
 
 Each variant is compiled as two layers in a scan, as a model has them, with the pages donated. A
-variant fails if the compiler refuses it, or if it needs temporary memory as large as the pages of
-one layer: then the cache would be copied. Exit code 1 if any fails.
+variant fails if the compiler refuses it, or if it needs temporary memory as large as the pages:
+then the cache would be copied. Exit code 1 if any fails.
 """
 
 import argparse
@@ -90,7 +90,7 @@ class Outcome:
     problem: str
     """Empty: it compiles, and copies no pages."""
     temporary_bytes: int = 0
-    layer_bytes: int = 0
+    pages_bytes: int = 0
     seconds: float = 0.0
 
 
@@ -138,7 +138,7 @@ def _compiler(hardware: Slice) -> Callable[[Variant], Outcome]:
         layers, operands = _two_layers(variant)
         operands = jax.tree.map(placed, operands)
         pages = operands[3]
-        layer_bytes = PAGES_A_LAYER * pages.size // pages.shape[0] * pages.dtype.itemsize
+        pages_bytes = pages.size * pages.dtype.itemsize
         begin = time.monotonic()
         try:
             # Pallas asks the mesh, not the process's backend, what it is lowered for.
@@ -148,9 +148,9 @@ def _compiler(hardware: Slice) -> Callable[[Variant], Outcome]:
         except (jax.errors.JaxRuntimeError, ValueError, NotImplementedError) as error:
             return Outcome(tpu, variant.name, str(error).splitlines()[0])
         temporary = int(memory.temp_size_in_bytes)
-        problem = "" if temporary < layer_bytes else "the pages are copied"
+        problem = "" if temporary < pages_bytes else "the pages are copied"
         seconds = time.monotonic() - begin
-        return Outcome(tpu, variant.name, problem, temporary, layer_bytes, seconds)
+        return Outcome(tpu, variant.name, problem, temporary, pages_bytes, seconds)
 
     return compile_one
 
@@ -207,9 +207,9 @@ def _two_layers(variant: Variant) -> tuple[Callable[..., Any], tuple[Any, ...]]:
 def _line(outcome: Outcome) -> str:
     found = outcome.problem or (
         f"{outcome.temporary_bytes / 2**20:7.1f} MiB temporary beside"
-        f" {outcome.layer_bytes / 2**20:5.0f} MiB of pages a layer, {outcome.seconds:4.1f} s"
+        f" {outcome.pages_bytes / 2**20:5.0f} MiB of pages, {outcome.seconds:4.1f} s"
     )
-    return f"{outcome.tpu:6} {outcome.variant:36} {found}"
+    return f"{outcome.tpu:6} {outcome.variant:35} {found}"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from support.attention_cases import (
 )
 
 from radixloom_runtime.ops.attention import Form
-from radixloom_runtime.ops.attention_cpu import BLOCK_TOKENS, CPUAttention
+from radixloom_runtime.ops.attention_blocks import BLOCK_TOKENS
+from radixloom_runtime.ops.attention_cpu import CPUAttention
 
 SMALL = Shape(4, 2, 16)
 
