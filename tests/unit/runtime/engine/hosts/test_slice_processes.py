@@ -116,12 +116,11 @@ def test_a_killed_process_ends_all_hosts_within_ten_seconds(toys, victim: str):
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_host_that_hangs_in_a_step_ends_when_another_is_killed(toys, victim: int):
     with toys() as running:
-        leader, follower = hosts = serving(running, environment=PATIENT)
+        leader, _ = hosts = serving(running, environment=PATIENT)
         body = {"model": "m", "prompt": [HANGING], "max_tokens": 2, "stream": True}
         with leader.client.stream("POST", "/v1/completions", json=body) as answer:
             assert answer.status_code == 200
-            follower.poll(lambda: leader.metric("radixloom:num_running_reqs") == 1)
-            time.sleep(1)
+            time.sleep(1)  # the step hangs on both hosts by now, and nothing can tell us so
             since = time.monotonic()
             os.kill(hosts[victim].engine_pid, signal.SIGKILL)
             assert seconds_until_all_ended(hosts, since) < LIMIT_SECONDS
