@@ -39,4 +39,5 @@ def test_a_step_makes_no_copy_of_the_states(name, bucket):
     layout = StepLayout(bucket, limits.page_tokens, limits.max_rows)
     programs = Programs(model, (layout,), limits.num_pages, (weights, *example))
     analysis = programs.step(bucket).memory_analysis()
-    assert analysis.temp_size_in_bytes < 1 << 20
+    # One layer's windows are 6 MiB; what the rows' other state takes is another's test.
+    assert analysis.temp_size_in_bytes < 4 << 20
