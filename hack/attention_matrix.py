@@ -25,7 +25,8 @@ SMALLEST = {
     Generation.V6E: "1x1",
     Generation.V7X: "1x1x1",
 }
-PAGES_A_LAYER = 1024
+PAGES_A_LAYER = 2048
+"""Enough that the pages are larger than what any variant needs for its queries alone."""
 
 
 @dataclass(frozen=True, slots=True)
