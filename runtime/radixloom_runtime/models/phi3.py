@@ -1,7 +1,7 @@
 """Phi-3 and Phi-4 mini: fused projections, a window (`Phi3ForCausalLM`).
 
-Not the long-context releases: their "longrope" turns all positions of a request by other angles
-once it grows past a length, which cached keys cannot follow; it is refused by name.
+The long-context releases have two sets of angles ("longrope"); an engine takes one for all of its
+requests, by the longest that it serves (ADR 0019).
 """
 
 from radixloom_runtime.models.config import ModelConfig, common

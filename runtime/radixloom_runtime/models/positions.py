@@ -65,7 +65,7 @@ def frequencies(kind: Rope, rotary_dim: int, *, longest: int) -> rope.Frequencie
 
 
 def _long(plain: rope.Frequencies, scaling: LongScaling, longest: int) -> rope.Frequencies:
-    """Choose one set for all requests: cached keys cannot be turned anew (see docs/adr)."""
+    """Choose one set for all requests: cached keys cannot be turned anew (ADR 0019)."""
     is_long = longest > scaling.original_max_positions
     factors = scaling.long if is_long else scaling.short
     if len(factors) != len(plain):

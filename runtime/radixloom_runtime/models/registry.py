@@ -127,6 +127,12 @@ def parse_config(raw: Raw) -> ModelConfig:
             f"architecture {architecture!r} is not supported; supported:"
             f" {', '.join(sorted(_ARCHITECTURES))}"
         )
+    if raw.get("quantization_config"):
+        method = raw["quantization_config"].get("quant_method", "an unnamed method")
+        raise ModelError(
+            f"the checkpoint is quantized ({method}), which is not served yet;"
+            " take the release in bfloat16"
+        )
     return configure(raw)
 
 

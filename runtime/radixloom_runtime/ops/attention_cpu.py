@@ -142,7 +142,8 @@ def _query_block(
     begun = begin(by_head, sinks, form)
     first = first_block(layer, position)
     done = jax.lax.fori_loop(first, -(-end // block_tokens), step, begun)
-    attended = done.out / done.total[..., None]
+    # A query of padding may see nothing: what comes out for it is finite all the same.
+    attended = done.out / jnp.maximum(done.total, jnp.finfo(jnp.float32).tiny)[..., None]
     attended = attended.reshape(num_kv_heads, group, num_queries, -1)
     return attended.transpose(2, 0, 1, 3)
 

@@ -70,3 +70,9 @@ def test_a_broken_config_is_a_model_error(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ModelError, match="cannot be read as JSON"):
         read_config(tmp_path)
+
+
+def test_a_quantized_checkpoint_is_refused_and_never_read_without_its_scales():
+    quantized = raw() | {"quantization_config": {"quant_method": "compressed-tensors"}}
+    with pytest.raises(ModelError, match="quantized \\(compressed-tensors\\)"):
+        parse_config(quantized)

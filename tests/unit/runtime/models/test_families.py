@@ -47,6 +47,28 @@ def test_greedy_tokens_and_logprobs_equal_the_goldens(name):
         assert_same_top(top, data[f"top_ids_{prompt}"], data[f"top_logprobs_{prompt}"])
 
 
+@pytest.mark.slow
+def test_a_long_engine_turns_long_requests_by_the_long_factors():
+    """The checkpoint's own limit is 512, its original one 64: prompts 5 to 7 are longer."""
+    data = golden("phi3-longrope")
+    jobs = [
+        Job(
+            data[f"ids_{prompt}"].tolist(),
+            len(data[f"greedy_{prompt}"]),
+            row,
+            range(row * 15, row * 15 + 15),
+            top_logprobs=20,
+        )
+        for row, prompt in enumerate((5, 6, 7))
+    ]
+    run(tiny_runner("phi3-longrope"), jobs, chunk_tokens=40)
+    for job, prompt in zip(jobs, (5, 6, 7), strict=True):
+        assert job.ids == data[f"greedy_{prompt}"].tolist()
+    top = jobs[-1].results[0].top
+    assert top is not None
+    assert_same_top(top, data["top_ids_7"], data["top_logprobs_7"])
+
+
 @families
 def test_logprobs_equal_the_goldens_at_every_position(name):
     data = golden(name)
