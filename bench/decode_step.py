@@ -17,8 +17,9 @@ from radixloom_runtime.models.registry import make_model, read_config
 from radixloom_runtime.ops.attention_cpu import CPUAttention
 from radixloom_runtime.runner.buckets import Bucket
 from radixloom_runtime.runner.history import make_history
+from radixloom_runtime.runner.mesh import make_mesh
 from radixloom_runtime.runner.programs import Programs
-from radixloom_runtime.runner.rows import initial_state
+from radixloom_runtime.runner.rows import make_rows
 from radixloom_runtime.runner.runner import JaxRunner
 from radixloom_runtime.runner.step_input import StepLayout
 from radixloom_runtime.runner.weights import random_weights
@@ -61,10 +62,11 @@ def make_runner(folder: Path, buckets: tuple[Bucket, ...], max_rows: int) -> Jax
     config = read_config(folder)
     dtype = jnp.dtype("float32")
     model = make_model(config, dtype=dtype, attention=CPUAttention(), stacked=False)
-    weights = random_weights(model, seed=0)
+    mesh = make_mesh(model.mesh_shape)
+    weights = random_weights(model, mesh, seed=0)
     limits = Limits(NUM_PAGES, PAGE_TOKENS, max_rows, buckets[-1].tokens, config.max_positions)
-    history = make_history(model, limits)
-    rows = initial_state(max_rows, config.max_positions // PAGE_TOKENS, config.vocab_size)
+    history = make_history(model, mesh, limits)
+    rows = make_rows(mesh, max_rows, config.max_positions // PAGE_TOKENS, config.vocab_size)
     layouts = tuple(StepLayout(bucket, PAGE_TOKENS, max_rows) for bucket in buckets)
     programs = Programs(model, layouts, NUM_PAGES, (weights, history, rows))
     return JaxRunner(limits, programs, weights, history, rows)

@@ -165,7 +165,24 @@ class RuntimeSettings(BaseSettings):
     )
 
     # --- parallelism over devices and hosts
-    tensor_parallel: int = Field(1, ge=1, description="Devices that one copy of the model spans.")
+    tensor_parallel: int | None = Field(
+        None,
+        ge=1,
+        description="Devices that one copy of the model spans. Default: all there are, as far as"
+        " its heads and widths can be shared out; on CPU: cpu_devices, or 1.",
+    )
+    expert_parallel: int = Field(
+        1,
+        ge=1,
+        description="Parts of these devices that have experts of their own (mixtures of experts);"
+        " divides tensor_parallel. In each part, every expert is cut over its devices.",
+    )
+    data_parallel: int = Field(
+        1, ge=1, description="Copies of the attention, each with requests of its own."
+    )
+    cpu_devices: int | None = Field(
+        None, ge=1, description="Cut the CPU into devices, to develop for several of them."
+    )
     num_hosts: int = Field(1, ge=1, description="Hosts of this slice.")
     rank: int = Field(0, ge=0, description="This host's index in its slice; 0 leads.")
     leader_address: str | None = Field(
@@ -213,6 +230,15 @@ class RuntimeSettings(BaseSettings):
             raise ValueError(
                 f"rank {self.rank} is not one of the {self.num_hosts} hosts of the slice;"
                 " set rank below num_hosts"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _experts_divide_the_devices(self) -> "RuntimeSettings":
+        if self.tensor_parallel is not None and self.tensor_parallel % self.expert_parallel:
+            raise ValueError(
+                f"expert_parallel {self.expert_parallel} does not divide tensor_parallel"
+                f" {self.tensor_parallel}; set one that does"
             )
         return self
 

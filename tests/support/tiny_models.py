@@ -1,18 +1,21 @@
 """Runners of the tiny golden checkpoints, with few and small buckets so that they compile soon."""
 
 from functools import cache
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from support.goldens import NAMES, folder
 
-from radixloom_runtime.models.registry import Model, make_model, read_config
+from radixloom_runtime.models.registry import Model, Weights, make_model, read_config
+from radixloom_runtime.models.sharding import ONE_DEVICE, MeshShape
 from radixloom_runtime.ops.attention_cpu import CPUAttention
 from radixloom_runtime.runner.buckets import Bucket
 from radixloom_runtime.runner.history import make_history
+from radixloom_runtime.runner.mesh import make_mesh
 from radixloom_runtime.runner.programs import Programs
-from radixloom_runtime.runner.rows import initial_state
+from radixloom_runtime.runner.rows import make_rows
 from radixloom_runtime.runner.runner import JaxRunner
 from radixloom_runtime.runner.step_input import StepLayout
 from radixloom_runtime.runner.weights import load_weights
@@ -52,7 +55,7 @@ _STEP_TOKENS = 80
 _BUCKETS = (Bucket(_MAX_ROWS, _MAX_ROWS, mixed=False), Bucket(_STEP_TOKENS, _MAX_ROWS, mixed=True))
 
 
-def tiny_model(name: str, *, stacked: bool = False) -> Model:
+def tiny_model(name: str, *, stacked: bool = False, mesh_shape: MeshShape = ONE_DEVICE) -> Model:
     """The network alone."""
     jax.config.update("jax_default_matmul_precision", "highest")
     return make_model(
@@ -60,7 +63,14 @@ def tiny_model(name: str, *, stacked: bool = False) -> Model:
         dtype=jnp.dtype("float32"),
         attention=CPUAttention(),
         stacked=stacked,
+        mesh_shape=mesh_shape,
     )
+
+
+def tiny_weights(name: str, model: Model, source: Path | None = None) -> Weights:
+    """Its weights, on as many of the test process's devices as it is cut for."""
+    mesh = make_mesh(model.mesh_shape, jax.devices())
+    return load_weights(source or folder(name), model, mesh, lambda _: None)
 
 
 @cache
@@ -71,16 +81,18 @@ def tiny_runner(
     num_pages: int = 1024,
     stacked: bool = False,
     num_host_pages: int = 0,
+    mesh_shape: MeshShape = ONE_DEVICE,
 ) -> JaxRunner:
     """One runner a process and shape; a step is compiled when first used."""
-    model = tiny_model(name, stacked=stacked)
-    weights = load_weights(folder(name), model, lambda _: None)
+    model = tiny_model(name, stacked=stacked, mesh_shape=mesh_shape)
+    mesh = make_mesh(mesh_shape, jax.devices())
+    weights = tiny_weights(name, model)
     is_recurrent = model.config.linear is not None
     limits = Limits(
         num_pages, page_tokens, _MAX_ROWS, _STEP_TOKENS, 512, is_recurrent, num_host_pages
     )
-    history = make_history(model, limits)
-    rows = initial_state(_MAX_ROWS, -(-512 // page_tokens), model.config.vocab_size)
+    history = make_history(model, mesh, limits)
+    rows = make_rows(mesh, _MAX_ROWS, -(-512 // page_tokens), model.config.vocab_size)
     layouts = tuple(StepLayout(bucket, page_tokens, _MAX_ROWS) for bucket in _BUCKETS)
     programs = Programs(model, layouts, num_pages, (weights, history, rows))
     return JaxRunner(limits, programs, weights, history, rows)

@@ -43,6 +43,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "start": ("compile_cache_dir", "warmup"),
     "several devices and hosts": (
         "tensor_parallel",
+        "expert_parallel",
+        "data_parallel",
+        "cpu_devices",
         "num_hosts",
         "rank",
         "leader_address",

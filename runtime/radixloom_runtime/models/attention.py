@@ -9,6 +9,7 @@ from typing_extensions import override
 from radixloom_runtime.models.blocks import Linear, RMSNorm
 from radixloom_runtime.models.config import ModelConfig, QKNorm
 from radixloom_runtime.models.history import History, place_among
+from radixloom_runtime.models.sharding import Axis
 from radixloom_runtime.models.stack import StepInput
 from radixloom_runtime.ops import rope
 from radixloom_runtime.ops.attention import Attention, Form
@@ -22,37 +23,32 @@ class SelfAttention(nnx.Module):
     def __init__(self, config: ModelConfig, dtype: jnp.dtype, attention: Attention) -> None:
         c, names = config, config.names
         prefix = f"{names.layer}.{names.attention}"
-        query_dim, kv_dim = c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim
-        gated_dim = 2 * query_dim if c.gates_attention else query_dim
+        embed = Axis("embed", c.embed_dim)
+        query = Axis("heads", c.num_heads, c.head_dim)
+        kv = Axis("kv_heads", c.num_kv_heads, c.head_dim)
+        gated = Axis("heads", c.num_heads, 2 * c.head_dim) if c.gates_attention else query
         self.config = config
         self.attention = attention
         scale = c.head_dim**-0.5 if c.attention_scale is None else c.attention_scale
         self.form = Form(scale=scale, soft_cap=c.attention_soft_cap)
         self.qkv = Linear(
             tuple(f"{prefix}.{name}" for name in names.qkv),
-            c.embed_dim,
-            (gated_dim, kv_dim, kv_dim),
-            ("embed", "heads"),
+            embed,
+            (gated, kv, kv),
             bias=c.qkv_bias,
             dtype=dtype,
         )
-        self.out = Linear(
-            (f"{prefix}.{names.attention_out}",),
-            query_dim,
-            (c.embed_dim,),
-            ("heads", "embed"),
-            bias=c.out_bias,
-            dtype=dtype,
-        )
+        out = f"{prefix}.{names.attention_out}"
+        self.out = Linear((out,), query, (embed,), bias=c.out_bias, dtype=dtype)
 
-        def norm(name: str, whole: int) -> RMSNorm | None:
+        def norm(name: str, whole: Axis) -> RMSNorm | None:
             if c.qk_norm is QKNorm.NONE:
                 return None
-            width = c.head_dim if c.qk_norm is QKNorm.HEAD else whole
-            return RMSNorm(f"{prefix}.{name}", width, config, dtype)
+            axis = Axis("head_dim", c.head_dim) if c.qk_norm is QKNorm.HEAD else whole
+            return RMSNorm(f"{prefix}.{name}", axis, config, dtype)
 
-        self.query_norm = norm(names.qk_norms[0], query_dim)
-        self.key_norm = norm(names.qk_norms[1], kv_dim)
+        self.query_norm = norm(names.qk_norms[0], query)
+        self.key_norm = norm(names.qk_norms[1], kv)
 
     @override
     def __call__(
@@ -64,9 +60,8 @@ class SelfAttention(nnx.Module):
     ) -> tuple[Float[Array, "T D"], History]:
         """Write this step's keys and values, and attend over everything before."""
         c = self.config
-        heads = self.qkv(x).reshape(x.shape[0], -1, c.head_dim)
-        num_queries = heads.shape[1] - 2 * c.num_kv_heads
-        queries, keys, values = jnp.split(heads, (num_queries, num_queries + c.num_kv_heads), 1)
+        apart = self.qkv.split(x)
+        queries, keys, values = (part.reshape(x.shape[0], -1, c.head_dim) for part in apart)
         gates = None
         if c.gates_attention:
             queries, gates = queries[:, 0::2], queries[:, 1::2]

@@ -3,6 +3,9 @@
 Axis letters: T tokens of a step, D embedding, N query heads, K key-value heads, H head_dim,
 F width of the MLP, V vocabulary, L layers.
 
+A step sees one device's part of everything that is cut (`models.sharding`): sizes come from arrays
+or `models.collectives`, not from the configuration.
+
 Modules define; they are split once into (definition, leaves), and merged again only while jax
 traces a step (see `models.registry.Model`).
 """
@@ -13,15 +16,25 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 from typing_extensions import override
 
+from radixloom_runtime.models.collectives import (
+    gather,
+    mean_over,
+    num_shards,
+    shard_index,
+    split,
+    sum_over,
+)
 from radixloom_runtime.models.config import Activation, ModelConfig
 from radixloom_runtime.models.params import (
     ParamSpec,
-    Transform,
+    Stored,
     as_is,
     end_to_end,
     side_by_side,
+    unit_columns,
     weight,
 )
+from radixloom_runtime.models.sharding import Axis, Dim
 from radixloom_runtime.models.stack import project
 from radixloom_runtime.ops.norm import rms_norm
 
@@ -32,7 +45,7 @@ class RMSNorm(nnx.Module):
     def __init__(
         self,
         checkpoint: str,
-        dim: int,
+        axis: Axis,
         config: ModelConfig,
         dtype: jnp.dtype,
         *,
@@ -41,78 +54,92 @@ class RMSNorm(nnx.Module):
         """Use `eps`, or the model's own."""
         self.eps = config.norm_eps if eps is None else eps
         self.around_one = config.norm_around_one
-        row = ParamSpec((dim,), ("embed",), (f"{checkpoint}.weight",), ((dim,),), as_is)
-        self.scale = weight(row, dtype)
+        self.axis = axis
+        stored = Stored(f"{checkpoint}.weight", ((axis,),))
+        self.scale = weight(ParamSpec(((axis,),), (stored,), as_is), dtype)
 
     @override
     def __call__(self, x: Float[Array, "*T D"]) -> Float[Array, "*T D"]:
-        """Normalise along the last axis."""
-        return rms_norm(x, self.scale[...], self.eps, around_one=self.around_one)
+        """Normalise along the last axis, wherever its parts are."""
+        return rms_norm(
+            x,
+            self.scale[...],
+            self.eps,
+            around_one=self.around_one,
+            mean_over_devices=lambda mean: mean_over(mean, self.axis.name),
+        )
 
 
 class Linear(nnx.Module):
-    """One or more linear maps of the same input in one matrix product, with or without bias."""
+    """One or more linear maps of the same input in one matrix product, with or without bias.
+
+    Each device computes its part of the output (`out_axes` are cut), or has a part of the input
+    (`in_axis` is cut) and adds up with the others.
+    """
 
     def __init__(
         self,
         checkpoints: tuple[str, ...],
-        in_dim: int,
-        out_dims: tuple[int, ...],
-        axes: tuple[str, str],
+        in_axis: Axis,
+        out_axes: Dim,
         *,
         bias: bool,
         dtype: jnp.dtype,
     ) -> None:
-        """Read from a tensor for each of `out_dims`, or from one that holds all, end to end."""
-        total = sum(out_dims)
-        stored_dims = (total,) if len(checkpoints) == 1 else out_dims
-        self.kernel = weight(
-            ParamSpec(
-                shape=(in_dim, total),
-                axes=axes,
-                checkpoint=tuple(f"{name}.weight" for name in checkpoints),
-                stored_shapes=tuple((out, in_dim) for out in stored_dims),
-                transform=side_by_side,
-            ),
-            dtype,
-        )
-        names = tuple(f"{name}.bias" for name in checkpoints)
-        shapes = tuple((out,) for out in stored_dims)
-        row = ParamSpec((total,), axes[1:], names, shapes, end_to_end)
-        self.bias = weight(row, dtype) if bias else None
+        """Read one tensor for each of `out_axes`, or from a single one that holds all."""
+        is_fused = len(checkpoints) == 1
+        outs: tuple[Dim, ...] = (out_axes,) if is_fused else tuple((axis,) for axis in out_axes)
+        named = list(zip(checkpoints, outs, strict=True))
+        kernels = tuple(Stored(f"{name}.weight", (out, (in_axis,))) for name, out in named)
+        biases = tuple(Stored(f"{name}.bias", (out,)) for name, out in named)
+        self.in_axis = in_axis
+        self.out_axes = out_axes
+        self.kernel = weight(ParamSpec(((in_axis,), out_axes), kernels, side_by_side), dtype)
+        self.bias = weight(ParamSpec((out_axes,), biases, end_to_end), dtype) if bias else None
 
     @override
     def __call__(self, x: Float[Array, "T I"]) -> Float[Array, "T O"]:
         """Apply all maps; their outputs lie side by side."""
-        y = project(x, self.kernel.get_value())
+        y = sum_over(project(x, self.kernel.get_value()), self.in_axis.name)
         return y if self.bias is None else y + self.bias[...]
+
+    def split(self, x: Float[Array, "T I"]) -> tuple[Float[Array, "T _"], ...]:
+        """Apply all maps, each output by itself."""
+        return split(self(x), self.out_axes)
 
 
 class Embedding(nnx.Module):
     """Rows of numbers per token id; read forwards, and backwards as output layer."""
 
     def __init__(
-        self,
-        checkpoint: str,
-        config: ModelConfig,
-        dtype: jnp.dtype,
-        *,
-        transform: Transform = as_is,
+        self, checkpoint: str, config: ModelConfig, dtype: jnp.dtype, *, is_unit: bool = False
     ) -> None:
-        shape = (config.vocab_size, config.embed_dim)
-        row = ParamSpec(shape, ("vocab", "embed"), (f"{checkpoint}.weight",), (shape,), transform)
-        self.table = weight(row, dtype)
+        """`is_unit`: each column is divided by its length, over the whole vocabulary."""
+        dims = ((Axis("vocab", config.vocab_size),), (Axis("embed", config.embed_dim),))
+        self.vocab_size = config.vocab_size
+        stored, transform = (
+            (Stored(f"{checkpoint}.weight", dims),),
+            unit_columns if is_unit else as_is,
+        )
+        self.table = weight(ParamSpec(dims, stored, transform, cuts_result=is_unit), dtype)
 
     def embed(self, token_ids: Int[Array, " T"]) -> Float[Array, "T D"]:
         """Look up tokens; an id outside the vocabulary gives the nearest one's row."""
-        return self.table[...].at[token_ids].get(mode="clip")
+        table = self.table[...]
+        if num_shards("vocab") == 1:
+            return table.at[token_ids].get(mode="clip")
+        rows = jnp.clip(token_ids, 0, self.vocab_size - 1) - shard_index("vocab") * len(table)
+        is_held = (rows >= 0) & (rows < len(table))
+        found = table.at[rows].get(mode="clip")
+        return sum_over(jnp.where(is_held[:, None], found, 0), "vocab")
 
     def logits(self, x: Float[Array, "T D"]) -> Float[Array, "T V"]:
         """Score all tokens, in float32."""
         table = self.table[...]
-        return jax.lax.dot_general(
+        scores = jax.lax.dot_general(
             x, table, (((1,), (1,)), ((), ())), preferred_element_type=jnp.float32
         )
+        return gather(scores, "vocab")[:, : self.vocab_size]
 
 
 class GatedMLP(nnx.Module):
@@ -121,17 +148,17 @@ class GatedMLP(nnx.Module):
     def __init__(
         self, prefix: str, config: ModelConfig, dtype: jnp.dtype, *, width: int | None = None
     ) -> None:
-        dim, width, bias = config.embed_dim, width or config.mlp_dim, config.mlp_bias
+        embed, mlp = Axis("embed", config.embed_dim), Axis("mlp", width or config.mlp_dim)
         names = tuple(f"{prefix}.{name}" for name in config.names.gate_up)
         down = (f"{prefix}.{config.names.down}",)
         self.activation = config.activation
-        self.gate_up = Linear(names, dim, (width, width), ("embed", "mlp"), bias=bias, dtype=dtype)
-        self.down = Linear(down, width, (dim,), ("mlp", "embed"), bias=bias, dtype=dtype)
+        self.gate_up = Linear(names, embed, (mlp, mlp), bias=config.mlp_bias, dtype=dtype)
+        self.down = Linear(down, mlp, (embed,), bias=config.mlp_bias, dtype=dtype)
 
     @override
     def __call__(self, x: Float[Array, "T D"]) -> Float[Array, "T D"]:
         """Transform each token."""
-        gate, up = jnp.split(self.gate_up(x), 2, axis=-1)
+        gate, up = self.gate_up.split(x)
         return self.down(activate(gate, self.activation) * up)
 
 

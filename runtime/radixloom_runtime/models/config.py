@@ -118,13 +118,6 @@ class ModelConfig:
         """How many layers add to the KV cache."""
         return sum(self.paged_layers)
 
-    @property
-    def kv_width(self) -> int:
-        """Numbers that one token adds to one such layer's KV cache."""
-        if self.latent is not None:
-            return self.latent.key_dim
-        return 2 * self.num_kv_heads * self.head_dim
-
 
 def read_raw(folder: Path) -> Raw:
     """Read `folder/config.json`, or that file itself, as it is. Raises: `ModelError`."""

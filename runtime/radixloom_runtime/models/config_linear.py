@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from radixloom_runtime.errors import ModelError
 from radixloom_runtime.models.config_rope import Raw
+from radixloom_runtime.models.sharding import Axis
 
 _FULL, _LINEAR = "full_attention", "linear_attention"
 
@@ -37,6 +38,15 @@ class LinearAttention:
     def num_layers(self) -> int:
         """How many layers have a state."""
         return sum(self.layers)
+
+    @property
+    def values_per_key(self) -> int:
+        """Numbers of the values that one key head serves."""
+        return self.num_heads // self.num_key_heads * self.value_dim
+
+    def axis(self, per_key_head: int) -> Axis:
+        """Return the axis of what each key head has so many numbers of; it is cut by key heads."""
+        return Axis("heads", self.num_key_heads, per_key_head)
 
     @property
     def channels(self) -> int:

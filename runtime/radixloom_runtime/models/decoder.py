@@ -19,8 +19,8 @@ from radixloom_runtime.models.history import History
 from radixloom_runtime.models.kimi_delta import KimiDeltaAttention
 from radixloom_runtime.models.latent_attention import LatentAttention
 from radixloom_runtime.models.moe import MoeMLP
-from radixloom_runtime.models.params import as_is, unit_columns
 from radixloom_runtime.models.positions import turns
+from radixloom_runtime.models.sharding import Axis
 from radixloom_runtime.models.stack import LayerKind, Stack, StepInput
 from radixloom_runtime.ops.attention import Attention, Ragged
 
@@ -32,10 +32,11 @@ class Layer(nnx.Module):
         self, config: ModelConfig, dtype: jnp.dtype, attention: Attention, kind: LayerKind
     ) -> None:
         prefix, norms = config.names.layer, config.norms
+        embed = Axis("embed", config.embed_dim)
 
         def norm(name: str | None) -> RMSNorm | None:
             path = f"{prefix}.{name}"
-            return None if name is None else RMSNorm(path, config.embed_dim, config, dtype)
+            return None if name is None else RMSNorm(path, embed, config, dtype)
 
         self.attention_in = norm(norms.attention_in)
         self.attention = _attention(config, dtype, attention, kind)
@@ -77,11 +78,10 @@ class Decoder(nnx.Module):
             layer_kinds(config),
             stacked=stacked,
         )
-        self.norm = RMSNorm(names.final_norm, config.embed_dim, config, dtype)
-        transform = unit_columns if config.unit_head else as_is
+        self.norm = RMSNorm(names.final_norm, Axis("embed", config.embed_dim), config, dtype)
         head = None
         if not config.tie_embeddings:
-            head = Embedding(names.head, config, dtype, transform=transform)
+            head = Embedding(names.head, config, dtype, is_unit=config.unit_head)
         self.head = head
 
     def hidden(

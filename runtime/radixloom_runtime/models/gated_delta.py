@@ -15,7 +15,8 @@ from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.models.config_linear import LinearAttention
 from radixloom_runtime.models.history import History
 from radixloom_runtime.models.linear_attention import read_states, taps_first
-from radixloom_runtime.models.params import ParamSpec, as_is, weight
+from radixloom_runtime.models.params import ParamSpec, Stored, as_is, weight
+from radixloom_runtime.models.sharding import Axis
 from radixloom_runtime.models.stack import StepInput
 from radixloom_runtime.ops.norm import rms_norm
 
@@ -25,40 +26,38 @@ class GatedDeltaNet(nnx.Module):
 
     def __init__(self, config: ModelConfig, linear: LinearAttention, dtype: jnp.dtype) -> None:
         prefix = f"{config.names.layer}.{config.names.linear}"
-        dim, read_dim = config.embed_dim, linear.num_heads * linear.value_dim
-        channels, taps = linear.channels, linear.taps
+        embed = Axis("embed", config.embed_dim)
         self.linear = linear
         self.eps = config.norm_eps
+        keys, values = linear.axis(linear.key_dim), linear.axis(linear.values_per_key)
+        rates = linear.axis(linear.num_heads // linear.num_key_heads)
         self.mixed_and_gates = Linear(
             (f"{prefix}.in_proj_qkvz",),
-            dim,
-            (channels + read_dim,),
-            ("embed", "heads"),
+            embed,
+            (linear.axis(2 * (linear.key_dim + linear.values_per_key)),),
             bias=False,
             dtype=dtype,
         )
         self.betas_and_rates = Linear(
             (f"{prefix}.in_proj_ba",),
-            dim,
-            (2 * linear.num_heads,),
-            ("embed", "heads"),
+            embed,
+            (linear.axis(2 * rates.unit),),
             bias=False,
             dtype=dtype,
         )
-        name, stored = f"{prefix}.conv1d.weight", (channels, 1, taps)
-        row = ParamSpec((taps, channels), ("taps", "heads"), (name,), (stored,), taps_first)
-        self.taps = weight(row, dtype)
+        channels, taps = (keys, keys, values), (Axis("taps", linear.taps),)
+        convolution = Stored(f"{prefix}.conv1d.weight", (channels, (Axis("one", 1),), taps))
+        self.taps = weight(ParamSpec((taps, channels), (convolution,), taps_first), dtype)
 
-        def vector(name: str, width: int, axis: str, *, is_exact: bool) -> nnx.Param[Array]:
-            shape, names = (width,), (f"{prefix}.{name}",)
-            return weight(ParamSpec(shape, (axis,), names, (shape,), as_is, is_exact), dtype)
+        def vector(name: str, axis: Axis, *, is_exact: bool) -> nnx.Param[Array]:
+            stored = Stored(f"{prefix}.{name}", ((axis,),))
+            return weight(ParamSpec(((axis,),), (stored,), as_is, is_exact=is_exact), dtype)
 
-        self.log_rate = vector("A_log", linear.num_heads, "heads", is_exact=True)
-        self.rate_bias = vector("dt_bias", linear.num_heads, "heads", is_exact=True)
-        self.norm = vector("norm.weight", linear.value_dim, "head_dim", is_exact=False)
-        self.out = Linear(
-            (f"{prefix}.out_proj",), read_dim, (dim,), ("heads", "embed"), bias=False, dtype=dtype
-        )
+        self.log_rate = vector("A_log", rates, is_exact=True)
+        self.rate_bias = vector("dt_bias", rates, is_exact=True)
+        value = Axis("head_dim", linear.value_dim)
+        self.norm = vector("norm.weight", value, is_exact=False)
+        self.out = Linear((f"{prefix}.out_proj",), values, (embed,), bias=False, dtype=dtype)
 
     @override
     def __call__(
@@ -78,13 +77,12 @@ class GatedDeltaNet(nnx.Module):
     ) -> tuple[Float[Array, "T C"], Float[Array, "T N Hv"]]:
         """Sort what is stored by key heads into all queries, all keys, all values; and gates."""
         linear, num_tokens = self.linear, x.shape[0]
-        key_dim, value_dim = linear.key_dim, linear.value_dim
-        values = linear.num_heads // linear.num_key_heads * value_dim
+        key_dim, values = linear.key_dim, linear.values_per_key
         by_head = self.mixed_and_gates(x).reshape(num_tokens, -1, 2 * (key_dim + values))
         ends = (key_dim, 2 * key_dim, 2 * key_dim + values)
         *parts, gates = jnp.split(by_head, ends, axis=-1)
         mixed = jnp.concatenate([part.reshape(num_tokens, -1) for part in parts], axis=-1)
-        return mixed, gates.astype(jnp.float32).reshape(num_tokens, -1, value_dim)
+        return mixed, gates.astype(jnp.float32).reshape(num_tokens, -1, linear.value_dim)
 
     def _decays_and_betas(
         self, x: Float[Array, "T D"]

@@ -15,7 +15,8 @@ from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.models.config_linear import KimiDelta, LinearAttention
 from radixloom_runtime.models.history import History
 from radixloom_runtime.models.linear_attention import read_states, taps_first
-from radixloom_runtime.models.params import ParamSpec, as_is, weight
+from radixloom_runtime.models.params import ParamSpec, Stored, as_is, weight
+from radixloom_runtime.models.sharding import Axis
 from radixloom_runtime.models.stack import StepInput
 from radixloom_runtime.ops.norm import rms_norm
 
@@ -27,38 +28,33 @@ class KimiDeltaAttention(nnx.Module):
         self, config: ModelConfig, linear: LinearAttention, kimi: KimiDelta, dtype: jnp.dtype
     ) -> None:
         prefix = f"{config.names.layer}.{config.names.linear}"
-        num_heads, taps = linear.num_heads, linear.taps
-        width = num_heads * linear.key_dim
+        embed = Axis("embed", config.embed_dim)
+        numbers, heads = linear.axis(linear.key_dim), linear.axis(1)
         self.linear, self.kimi = linear, kimi
         self.eps = config.norm_eps
         self.inputs = Linear(
             tuple(f"{prefix}.{name}_proj" for name in "qkvfgb"),
-            config.embed_dim,
-            (width,) * 5 + (num_heads,),
-            ("embed", "heads"),
+            embed,
+            (*(numbers,) * 5, heads),
             bias=False,
             dtype=dtype,
         )
-        names = tuple(f"{prefix}.{name}_conv1d.weight" for name in "qkv")
-        stored = ((width, 1, taps),) * 3
-        row = ParamSpec((taps, 3 * width), ("taps", "heads"), names, stored, taps_first)
-        self.taps = weight(row, dtype)
-
-        def vector(name: str, width: int, axis: str, *, is_exact: bool) -> nnx.Param[Array]:
-            shape, names = (width,), (f"{prefix}.{name}",)
-            return weight(ParamSpec(shape, (axis,), names, (shape,), as_is, is_exact), dtype)
-
-        self.log_rate = vector("A_log", num_heads, "heads", is_exact=True)
-        self.rate_bias = vector("dt_bias", width, "heads", is_exact=True)
-        self.norm = vector("o_norm.weight", linear.value_dim, "head_dim", is_exact=False)
-        self.out = Linear(
-            (f"{prefix}.{config.names.attention_out}",),
-            width,
-            (config.embed_dim,),
-            ("heads", "embed"),
-            bias=False,
-            dtype=dtype,
+        taps = (Axis("taps", linear.taps),)
+        stored = tuple(
+            Stored(f"{prefix}.{name}_conv1d.weight", ((numbers,), (Axis("one", 1),), taps))
+            for name in "qkv"
         )
+        self.taps = weight(ParamSpec((taps, (numbers,) * 3), stored, taps_first), dtype)
+
+        def vector(name: str, axis: Axis, *, is_exact: bool) -> nnx.Param[Array]:
+            stored = Stored(f"{prefix}.{name}", ((axis,),))
+            return weight(ParamSpec(((axis,),), (stored,), as_is, is_exact=is_exact), dtype)
+
+        self.log_rate = vector("A_log", heads, is_exact=True)
+        self.rate_bias = vector("dt_bias", numbers, is_exact=True)
+        self.norm = vector("o_norm.weight", Axis("head_dim", linear.value_dim), is_exact=False)
+        out = f"{prefix}.{config.names.attention_out}"
+        self.out = Linear((out,), numbers, (embed,), bias=False, dtype=dtype)
 
     @override
     def __call__(

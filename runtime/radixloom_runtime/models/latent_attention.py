@@ -27,7 +27,8 @@ from radixloom_runtime.models.blocks import Linear, RMSNorm
 from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.models.config_latent import Latent
 from radixloom_runtime.models.history import History
-from radixloom_runtime.models.params import ParamSpec, Stored, weight
+from radixloom_runtime.models.params import ParamSpec, Stored, Tensors, weight
+from radixloom_runtime.models.sharding import Axis
 from radixloom_runtime.models.stack import StepInput, with_weight
 from radixloom_runtime.ops import rope
 from radixloom_runtime.ops.attention import Attention, Form
@@ -50,37 +51,32 @@ class LatentAttention(nnx.Module):
         self.attention = attention
         self.form = Form(scale=scale, soft_cap=c.attention_soft_cap, value_dim=latent.latent_dim)
         self.queries = Queries(prefix, config, latent, dtype)
+        embed, kept = Axis("embed", c.embed_dim), Axis("latent", latent.latent_dim)
         self.keys = Linear(
             (f"{prefix}.kv_a_proj_with_mqa",),
-            c.embed_dim,
-            (latent.latent_dim, latent.rope_dim),
-            ("embed", "latent"),
+            embed,
+            (kept, Axis("latent", latent.rope_dim)),
             bias=c.qkv_bias,
             dtype=dtype,
         )
-        norm = f"{prefix}.kv_a_layernorm"
-        self.norm = RMSNorm(norm, latent.latent_dim, config, dtype, eps=_NORM_EPS)
-        heads = (c.num_heads, latent.nope_dim + latent.value_dim, latent.latent_dim)
+        self.norm = RMSNorm(f"{prefix}.kv_a_layernorm", kept, config, dtype, eps=_NORM_EPS)
+        both = latent.nope_dim + latent.value_dim
+        rows = Axis("heads", c.num_heads, both)
+        stored = Stored(f"{prefix}.kv_b_proj.weight", ((rows,), (kept,)))
 
-        def part(axes: tuple[str, str, str], shape: tuple[int, ...], keeps: slice) -> Any:
-            name, stored = f"{prefix}.kv_b_proj.weight", (heads[0] * heads[1], heads[2])
-            transform = partial(_of_each_head, head_dim=heads[1], keeps=keeps)
-            return weight(ParamSpec(shape, axes, (name,), (stored,), transform), dtype)
+        def part(width: int, keeps: slice) -> Any:
+            dims = ((Axis("heads", c.num_heads),), (Axis("head_dim", width),), (kept,))
+            transform = partial(_of_each_head, head_dim=both, keeps=keeps)
+            return weight(ParamSpec(dims, (stored,), transform), dtype)
 
-        key_shape = (c.num_heads, latent.nope_dim, latent.latent_dim)
-        value_shape = (c.num_heads, latent.value_dim, latent.latent_dim)
-        axes = ("heads", "head_dim", "latent")
-        self.key_up = part(axes, key_shape, slice(None, latent.nope_dim))
-        self.value_up = part(axes, value_shape, slice(latent.nope_dim, None))
+        self.key_up = part(latent.nope_dim, slice(None, latent.nope_dim))
+        self.value_up = part(latent.value_dim, slice(latent.nope_dim, None))
         self.gates = _gates(prefix, config, latent, dtype)
-        self.out = Linear(
-            (f"{prefix}.{c.names.attention_out}",),
-            c.num_heads * latent.value_dim,
-            (c.embed_dim,),
-            ("heads", "embed"),
-            bias=c.out_bias,
-            dtype=dtype,
+        out, values = (
+            f"{prefix}.{c.names.attention_out}",
+            Axis("heads", c.num_heads, latent.value_dim),
         )
+        self.out = Linear((out,), values, (embed,), bias=c.out_bias, dtype=dtype)
 
     @override
     def __call__(
@@ -126,30 +122,16 @@ class Queries(nnx.Module):
     def __init__(self, prefix: str, config: ModelConfig, latent: Latent, dtype: jnp.dtype) -> None:
         width = latent.nope_dim + latent.rope_dim
         self.head_dim = width
-        dims, inner = (config.num_heads * width,), latent.query_dim
-        if inner is None:
+        embed, heads = Axis("embed", config.embed_dim), Axis("heads", config.num_heads, width)
+        if latent.query_dim is None:
             self.down = self.norm = None
-            self.up = Linear(
-                (f"{prefix}.q_proj",),
-                config.embed_dim,
-                dims,
-                ("embed", "heads"),
-                bias=False,
-                dtype=dtype,
-            )
+            self.up = Linear((f"{prefix}.q_proj",), embed, (heads,), bias=False, dtype=dtype)
             return
-        self.down = Linear(
-            (f"{prefix}.q_a_proj",),
-            config.embed_dim,
-            (inner,),
-            ("embed", "latent"),
-            bias=config.qkv_bias,
-            dtype=dtype,
-        )
+        inner = Axis("latent", latent.query_dim)
+        down, bias = (f"{prefix}.q_a_proj",), config.qkv_bias
+        self.down = Linear(down, embed, (inner,), bias=bias, dtype=dtype)
         self.norm = RMSNorm(f"{prefix}.q_a_layernorm", inner, config, dtype, eps=_NORM_EPS)
-        self.up = Linear(
-            (f"{prefix}.q_b_proj",), inner, dims, ("latent", "heads"), bias=False, dtype=dtype
-        )
+        self.up = Linear((f"{prefix}.q_b_proj",), inner, (heads,), bias=False, dtype=dtype)
 
     @override
     def __call__(self, x: Float[Array, "T D"]) -> Float[Array, "T N H"]:
@@ -162,11 +144,11 @@ class Queries(nnx.Module):
 def _gates(prefix: str, config: ModelConfig, latent: Latent, dtype: jnp.dtype) -> Linear | None:
     if latent.gate is None:
         return None
-    name, dims = f"{prefix}.{latent.gate}", (config.num_heads,)
-    return Linear((name,), config.embed_dim, dims, ("embed", "heads"), bias=False, dtype=dtype)
+    name, heads = f"{prefix}.{latent.gate}", Axis("heads", config.num_heads)
+    return Linear((name,), Axis("embed", config.embed_dim), (heads,), bias=False, dtype=dtype)
 
 
-def _of_each_head(stored: Stored, *, head_dim: int, keeps: slice) -> NDArray[Any]:
+def _of_each_head(stored: Tensors, *, head_dim: int, keeps: slice) -> NDArray[Any]:
     """Cut what belongs to keys, or to values, out of each head's rows: [N*(Hk+Hv), C]."""
     (tensor,) = stored
     heads = np.asarray(tensor).reshape(-1, head_dim, tensor.shape[-1])

@@ -15,9 +15,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from numpy.typing import NDArray
 
+from radixloom_runtime.models.collectives import local_size
 from radixloom_runtime.models.config_linear import LinearAttention
 from radixloom_runtime.models.history import History, Recurrent, place_among
-from radixloom_runtime.models.params import Stored
+from radixloom_runtime.models.params import Tensors
 from radixloom_runtime.models.stack import StepInput
 from radixloom_runtime.ops.delta_rule import DeltaTokens, States, delta_rule
 from radixloom_runtime.ops.short_conv import Windows, short_conv
@@ -41,7 +42,7 @@ def read_states(
     assert kept is not None, "a model with linear attention keeps states"  # noqa: S101 - ours
     layer = place_among(linear.layers, index)
     mixed, window = short_conv(mixed, taps, Windows(kept.window, layer, step.rows), step.batch)
-    key_width = linear.num_key_heads * linear.key_dim
+    key_width = local_size(linear.axis(linear.key_dim))
     queries, keys, values = jnp.split(jax.nn.silu(mixed), (key_width, 2 * key_width), axis=-1)
     tokens = DeltaTokens(
         queries=_unit(_heads(queries, linear.key_dim)) * linear.key_dim**-0.5,
@@ -54,7 +55,7 @@ def read_states(
     return read, history._replace(recurrent=Recurrent(window, state))
 
 
-def taps_first(stored: Stored) -> NDArray[Any]:
+def taps_first(stored: Tensors) -> NDArray[Any]:
     """Lay convolutions' weights, stored [C, 1, taps] each, side by side: [taps, sum of C] here."""
     return np.concatenate([np.asarray(tensor)[:, 0].T for tensor in stored], axis=-1)
 

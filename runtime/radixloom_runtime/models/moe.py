@@ -3,6 +3,9 @@
 x ─► router ─► scores ─► experts, weights       (ops.routing: who)
 x ─► rows by expert ─► gate, up ─► down ─► y    (ops.moe: one grouped product per matrix)
 x ─► shared expert, maybe with a gate ──► + y
+
+All devices choose alike. Each computes the rows of the experts that it holds, or of its part of the
+inside of each, and all add up.
 """
 
 from typing import Any
@@ -16,11 +19,20 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from radixloom_runtime.models.blocks import GatedMLP, Linear, activate
+from radixloom_runtime.models.collectives import local_count, shard_index, sum_over
 from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.models.config_moe import Moe, Scoring
-from radixloom_runtime.models.params import ParamSpec, Stored, as_is, side_by_side, weight
+from radixloom_runtime.models.params import (
+    ParamSpec,
+    Stored,
+    Tensors,
+    as_is,
+    side_by_side,
+    weight,
+)
+from radixloom_runtime.models.sharding import Axis, Dim
 from radixloom_runtime.models.stack import OneOf, with_weight
-from radixloom_runtime.ops.moe import Routing, combine, grouped_matmul, route
+from radixloom_runtime.ops.moe import Routing, combine, grouped_matmul, held_by, route
 from radixloom_runtime.ops.routing import best_experts, expert_weights, within_best_groups
 
 
@@ -28,20 +40,12 @@ class Router(nnx.Module):
     """Chooses each token's experts; all in float32, where near scores must not tie."""
 
     def __init__(self, prefix: str, config: ModelConfig, moe: Moe, dtype: jnp.dtype) -> None:
-        num, dim = moe.num_experts, config.embed_dim
+        embed, experts = Axis("embed", config.embed_dim), Axis("router", moe.num_experts)
         self.moe = moe
-        self.kernel = weight(
-            ParamSpec(
-                shape=(dim, num),
-                axes=("embed", "router"),
-                checkpoint=(f"{prefix}.gate.weight",),
-                stored_shapes=((num, dim),),
-                transform=side_by_side,
-            ),
-            dtype,
-        )
-        name = f"{prefix}.gate.{moe.choice_bias}"
-        row = ParamSpec((num,), ("router",), (name,), ((num,),), as_is, is_exact=True)
+        stored = Stored(f"{prefix}.gate.weight", ((experts,), (embed,)))
+        self.kernel = weight(ParamSpec(((embed,), (experts,)), (stored,), side_by_side), dtype)
+        bias = Stored(f"{prefix}.gate.{moe.choice_bias}", ((experts,),))
+        row = ParamSpec(((experts,),), (bias,), as_is, is_exact=True)
         self.choice_bias = None if moe.choice_bias is None else weight(row, dtype)
 
     @override
@@ -74,32 +78,31 @@ class MoeMLP(nnx.Module):
     """Each token through its few experts, and through the shared one if there is one."""
 
     def __init__(self, prefix: str, config: ModelConfig, moe: Moe, dtype: jnp.dtype) -> None:
-        dim, width = config.embed_dim, moe.expert_dim
-        gate, up, down = (
-            tuple(f"{prefix}.experts.{i}.{name}.weight" for i in range(moe.num_experts))
-            for name in moe.names
-        )
+        embed, experts = Axis("embed", config.embed_dim), Axis("experts", moe.num_experts)
+        mlp = Axis("expert_mlp", moe.expert_dim)
+        gate, up, down = moe.names
+
+        def of_each(name: str, dims: tuple[Dim, ...]) -> tuple[Stored, ...]:
+            """Name one matrix of every expert."""
+            return tuple(
+                Stored(f"{prefix}.experts.{i}.{name}.weight", dims, item=(experts, i))
+                for i in range(moe.num_experts)
+            )
+
+        inward, outward = ((mlp,), (embed,)), ((embed,), (mlp,))
+        self.experts = experts
         self.activation = config.activation
         self.router = Router(prefix, config, moe, dtype)
         self.gate_up = weight(
             ParamSpec(
-                shape=(moe.num_experts, dim, 2 * width),
-                axes=("experts", "embed", "mlp"),
-                checkpoint=(*gate, *up),
-                stored_shapes=((width, dim),) * (2 * moe.num_experts),
+                dims=((experts,), (embed,), (mlp, mlp)),
+                stored=(*of_each(gate, inward), *of_each(up, inward)),
                 transform=_pairs,
             ),
             dtype,
         )
         self.down = weight(
-            ParamSpec(
-                shape=(moe.num_experts, width, dim),
-                axes=("experts", "mlp", "embed"),
-                checkpoint=down,
-                stored_shapes=((dim, width),) * moe.num_experts,
-                transform=_each,
-            ),
-            dtype,
+            ParamSpec(((experts,), (mlp,), (embed,)), of_each(down, outward), _each), dtype
         )
         self.shared = _shared(prefix, config, moe, dtype)
         self.shared_gate = _shared_gate(prefix, config, moe, dtype)
@@ -107,7 +110,8 @@ class MoeMLP(nnx.Module):
     @override
     def __call__(self, x: Float[Array, "T D"]) -> Float[Array, "T D"]:
         """Transform each token."""
-        routing = self.router(x)
+        here = local_count(self.experts)
+        routing = held_by(self.router(x), shard_index("experts") * here, here)
 
         def multiply(rows: Array, matrices: Array | OneOf) -> Array:
             return with_weight(matrices, lambda m: grouped_matmul(rows, m, routing.group_sizes))
@@ -115,7 +119,7 @@ class MoeMLP(nnx.Module):
         both = multiply(x[routing.token_of_row], self.gate_up.get_value())
         gate, up = jnp.split(both, 2, axis=-1)
         rows = multiply(activate(gate, self.activation) * up, self.down.get_value())
-        y = combine(rows, routing, x.shape[0])
+        y = sum_over(combine(rows, routing, x.shape[0]), "experts", "expert_mlp")
         if self.shared is None:
             return y
         shared = self.shared(x)
@@ -134,15 +138,16 @@ def _shared_gate(prefix: str, config: ModelConfig, moe: Moe, dtype: jnp.dtype) -
     if not moe.shared_dim or moe.shared_gate is None:
         return None
     name = f"{prefix}.{moe.shared_gate}"
-    return Linear((name,), config.embed_dim, (1,), ("embed", "one"), bias=False, dtype=dtype)
+    embed = Axis("embed", config.embed_dim)
+    return Linear((name,), embed, (Axis("one", 1),), bias=False, dtype=dtype)
 
 
-def _pairs(stored: Stored) -> NDArray[Any]:
+def _pairs(stored: Tensors) -> NDArray[Any]:
     """Gates of all experts, then ups, stored [F, D] each: [E, D, 2F] here."""
     half = len(stored) // 2
     pairs = zip(stored[:half], stored[half:], strict=True)
     return np.stack([np.concatenate([gate.T, up.T], axis=-1) for gate, up in pairs])
 
 
-def _each(stored: Stored) -> NDArray[Any]:
+def _each(stored: Tensors) -> NDArray[Any]:
     return np.stack([matrix.T for matrix in stored])

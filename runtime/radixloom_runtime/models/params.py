@@ -1,7 +1,13 @@
-"""One row per weight: its shape, axes, place in the checkpoint, and how it is stored there.
+"""One row per weight: its dimensions, its place in the checkpoint, and how it is stored there.
 
 A module's weight is an `nnx.Param` that holds its shape and carries its `ParamSpec`; so loading,
-memory arithmetic and random test weights read the model's own definition and need no second list.
+sharding, memory arithmetic and random test weights read the model's own definition and need no
+second list.
+
+    stored tensors     q [heads, embed]   k [kv_heads, embed]   v [kv_heads, embed]
+        │              a device reads its part of each: q_i, k_i, v_i
+        ▼ transform
+    weight             [embed, heads | kv_heads | kv_heads]; it holds [embed, q_i | k_i | v_i]
 """
 
 from collections.abc import Callable, Sequence
@@ -14,51 +20,114 @@ import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
 
-Stored = Sequence[NDArray[Any]]
-Transform = Callable[[Stored], NDArray[Any]]
+from radixloom_runtime.models.sharding import (
+    Axis,
+    Dim,
+    MeshShape,
+    Place,
+    dim_size,
+    local_dim_size,
+    mesh_axes_of,
+)
+
+Tensors = Sequence[NDArray[Any]]
+Transform = Callable[[Tensors], NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A tensor of the checkpoint ("{layer}" in its name stands for the layer's index)."""
+
+    name: str
+    dims: tuple[Dim, ...]
+    item: tuple[Axis, int] | None = None
+    """The tensor is this one thing of an axis, an expert: read by those who hold it."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As it should be in the file."""
+        return tuple(dim_size(dim) for dim in self.dims)
+
+    def is_held(self, place: Place) -> bool:
+        """Whether the device at `place` needs any of it."""
+        if self.item is None:
+            return True
+        axis, index = self.item
+        held = axis.held(place.shard(axis.name), place.shape.num_shards(axis.name))
+        return held.start <= index < held.stop
+
+    def held(self, place: Place) -> tuple[tuple[slice, ...], ...]:
+        """Return what the device at `place` needs: stretches of each dimension."""
+        return tuple(_held(dim, place) for dim in self.dims)
 
 
 @dataclass(frozen=True, slots=True)
 class ParamSpec:
-    """Where a weight comes from and how its axes are called.
+    """Where a weight comes from, and how it is shared out.
 
-    `checkpoint` names one or more stored tensors ("{layer}" stands for the layer's index), each of
-    the shape in `stored_shapes`; `transform` makes this weight of them.
+    `transform` makes the weight of the stored tensors. Given a device's part of each, it must make
+    that device's part of the weight; where it cannot (it looks along an axis that is cut), set
+    `cuts_result`: then each device reads whole tensors, and keeps its part of what comes out.
     """
 
-    shape: tuple[int, ...]
-    axes: tuple[str, ...]
-    checkpoint: tuple[str, ...]
-    stored_shapes: tuple[tuple[int, ...], ...]
+    dims: tuple[Dim, ...]
+    stored: tuple[Stored, ...]
     transform: Transform
+    cuts_result: bool = False
     is_exact: bool = False
     """Kept in float32 whatever the model's dtype."""
     layers: tuple[int, ...] = ()
     """Layers whose tensors are stacked along a first axis; empty: not stacked."""
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the whole weight, on a single device."""
+        return tuple(dim_size(dim) for dim in self.dims)
+
+    @property
+    def checkpoint(self) -> tuple[str, ...]:
+        """Names of the stored tensors."""
+        return tuple(tensor.name for tensor in self.stored)
+
+    @property
+    def mesh_axes(self) -> tuple[tuple[str, ...], ...]:
+        """Return the mesh axes that each dimension is cut over."""
+        return tuple(mesh_axes_of(dim) for dim in self.dims)
+
     def dtype_in(self, model_dtype: jnp.dtype) -> jnp.dtype:
         """Return the dtype of this weight in a model of `model_dtype`."""
         return jnp.dtype("float32") if self.is_exact else model_dtype
 
+    def local_shape(self, shape: MeshShape) -> tuple[int, ...]:
+        """Return the shape of one device's part. Raises: `ConfigurationError` if uneven."""
+        return tuple(local_dim_size(dim, shape) for dim in self.dims)
+
+    def sharded_shape(self, shape: MeshShape) -> tuple[int, ...]:
+        """Return the shape of all parts laid end to end: over `shape` if some are held twice."""
+        shards = [shape.num_shards(dim[0].name) for dim in self.dims]
+        return tuple(a * b for a, b in zip(self.local_shape(shape), shards, strict=True))
+
+    def held(self, place: Place) -> tuple[tuple[slice, ...], ...]:
+        """Return what the device at `place` holds: stretches of each dimension."""
+        return tuple(_held(dim, place) for dim in self.dims)
+
     def at_layer(self, layer: int) -> "ParamSpec":
         """Return the row of one layer's own weight."""
-        names = tuple(name.format(layer=layer) for name in self.checkpoint)
-        return replace(self, checkpoint=names)
-
-    def stacked(self, layers: range) -> "ParamSpec":
-        """Return the row of these layers' weights in one array."""
-        return replace(
-            self,
-            shape=(len(layers), *self.shape),
-            axes=("layers", *self.axes),
-            layers=tuple(layers),
+        named = tuple(
+            replace(tensor, name=tensor.name.format(layer=layer)) for tensor in self.stored
         )
+        return replace(self, stored=named)
+
+    def over_layers(self, layers: range) -> "ParamSpec":
+        """Return the row of these layers' weights in one array."""
+        dims = ((Axis("layers", len(layers)),), *self.dims)
+        return replace(self, dims=dims, layers=tuple(layers))
 
     def parts(self) -> list["ParamSpec"]:
         """Return what is loaded one after another: this row, or one per layer of a stack."""
         if not self.layers:
             return [self]
-        one = replace(self, shape=self.shape[1:], axes=self.axes[1:], layers=())
+        one = replace(self, dims=self.dims[1:], layers=())
         return [one.at_layer(layer) for layer in self.layers]
 
 
@@ -73,24 +142,34 @@ def spec_of(param: Any) -> ParamSpec:
     return spec
 
 
-def as_is(stored: Stored) -> NDArray[Any]:
+def as_is(stored: Tensors) -> NDArray[Any]:
     """Keep the one stored tensor."""
     (tensor,) = stored
     return tensor
 
 
-def side_by_side(stored: Stored) -> NDArray[Any]:
+def side_by_side(stored: Tensors) -> NDArray[Any]:
     """Fuse linear layers that share an input: stored [out, in] each, here [in, sum of out]."""
     return np.concatenate([np.asarray(tensor).T for tensor in stored], axis=-1)
 
 
-def unit_columns(stored: Stored) -> NDArray[Any]:
-    """Divide each column by its length (Bailing's "norm head")."""
+def unit_columns(stored: Tensors) -> NDArray[Any]:
+    """Divide each column by its length (Bailing's "norm head"); needs whole columns."""
     (tensor,) = stored
     wide = np.asarray(tensor, np.float32)
     return wide / (np.linalg.norm(wide, axis=0, keepdims=True) + 1e-7)
 
 
-def end_to_end(stored: Stored) -> NDArray[Any]:
+def end_to_end(stored: Tensors) -> NDArray[Any]:
     """Fuse biases of linear layers that share an input."""
     return np.concatenate(list(stored))
+
+
+def _held(dim: Dim, place: Place) -> tuple[slice, ...]:
+    """Return the stretches of a dimension that the device at `place` holds, one for each axis."""
+    first, found = 0, list[slice]()
+    for axis in dim:
+        held = axis.held(place.shard(axis.name), place.shape.num_shards(axis.name))
+        found.append(slice(first + held.start, first + held.stop))
+        first += axis.size
+    return tuple(found)

@@ -5,6 +5,7 @@ A new family is one file here and one line below.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,8 +36,10 @@ from radixloom_runtime.models import (
 from radixloom_runtime.models.config import ModelConfig, read_raw
 from radixloom_runtime.models.config_rope import Raw
 from radixloom_runtime.models.decoder import Decoder
+from radixloom_runtime.models.fit import check_fit
 from radixloom_runtime.models.history import History
 from radixloom_runtime.models.params import ParamSpec, spec_of
+from radixloom_runtime.models.sharding import ONE_DEVICE, Axis, MeshShape
 from radixloom_runtime.ops.attention import Attention, Ragged
 
 
@@ -94,9 +97,11 @@ class Model:
 
     config: ModelConfig
     dtype: jnp.dtype
+    mesh_shape: MeshShape
+    """What it is cut for."""
     specs: tuple[ParamSpec, ...]
     page_shape: tuple[int, ...]
-    """The last axes of the KV pages: how the attention kernel wants a token held."""
+    """The last axes of one device's KV pages: how the attention kernel wants a token held."""
     _definition: Any
     _structure: Any
 
@@ -105,12 +110,23 @@ class Model:
         return nnx.merge(self._definition, jax.tree.unflatten(self._structure, weights))
 
     @property
-    def num_bytes(self) -> int:
-        """Memory of all weights."""
+    def kv_parts(self) -> int:
+        """In how many parts the KV pages are cut; a latent is whole on every device."""
+        return 1 if self.config.latent else self.mesh_shape.num_shards("kv_heads")
+
+    @property
+    def device_bytes(self) -> int:
+        """Memory of one device's part of all weights."""
         return sum(
-            jnp.dtype(spec.dtype_in(self.dtype)).itemsize * _product(spec.shape)
+            jnp.dtype(spec.dtype_in(self.dtype)).itemsize * prod(spec.local_shape(self.mesh_shape))
             for spec in self.specs
         )
+
+    @property
+    def token_bytes(self) -> int:
+        """Memory of one token in one device's part of the KV cache."""
+        itemsize = jnp.dtype(self.dtype).itemsize
+        return itemsize * self.config.num_paged_layers * prod(self.page_shape)
 
 
 def read_config(folder: Path) -> ModelConfig:
@@ -137,25 +153,31 @@ def parse_config(raw: Raw) -> ModelConfig:
 
 
 def make_model(
-    config: ModelConfig, *, dtype: jnp.dtype, attention: Attention, stacked: bool
+    config: ModelConfig,
+    *,
+    dtype: jnp.dtype,
+    attention: Attention,
+    stacked: bool,
+    mesh_shape: MeshShape = ONE_DEVICE,
 ) -> Model:
-    """Define the network of `config`; allocates nothing."""
+    """Define the network of `config`, cut for a mesh; allocates nothing.
+
+    Raises: `ConfigurationError` if it cannot be cut like that.
+    """
     definition, state = nnx.split(Decoder(config, dtype, attention, stacked=stacked))
     structure = jax.tree.structure(state)
     params = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, nnx.Param))
     specs = tuple(spec_of(param) for param in params)
-    page_shape = _page_shape(config, attention)
-    return Model(config, dtype, specs, page_shape, definition, structure)
+    check_fit(specs, mesh_shape)
+    page_shape = _page_shape(config, attention, mesh_shape)
+    return Model(config, dtype, mesh_shape, specs, page_shape, definition, structure)
 
 
-def _page_shape(config: ModelConfig, attention: Attention) -> tuple[int, ...]:
+def _page_shape(
+    config: ModelConfig, attention: Attention, mesh_shape: MeshShape
+) -> tuple[int, ...]:
     if config.latent is not None:
         return attention.page_shape(1, config.latent.key_dim, latent=True)
-    return attention.page_shape(config.num_kv_heads, config.head_dim, latent=False)
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
+    kv_heads = Axis("kv_heads", config.num_kv_heads)
+    held = kv_heads.local_count(mesh_shape.num_shards("kv_heads"))
+    return attention.page_shape(held, config.head_dim, latent=False)

@@ -152,7 +152,7 @@ class Run(nnx.Module):
             self.layers: Any = _make_group(make_layer, group)
             for place, layer in enumerate(self.layers):
                 each = range(first + place, first + times * self.size, self.size)
-                _respecify(layer, lambda spec, each=each: spec.stacked(each))
+                _respecify(layer, lambda spec, each=each: spec.over_layers(each))
         else:
             self.layers = nnx.List([_make_group(make_layer, group) for _ in range(times)])
             layers = [layer for group in self.layers for layer in group]

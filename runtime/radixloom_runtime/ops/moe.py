@@ -32,9 +32,26 @@ def route(weights: Float[Array, "T X"], experts: Int[Array, "T X"], num_experts:
     return Routing(order // experts.shape[1], weights.ravel()[order], sizes)
 
 
+def held_by(routing: Routing, first: Int[Array, ""] | int, num_experts: int) -> Routing:
+    """Keep the rows of `num_experts` experts from `first` on, moved to the front.
+
+    The others stay behind them, in no group and with a weight of zero.
+    """
+    if num_experts == routing.group_sizes.shape[0]:
+        return routing
+    sizes = routing.group_sizes
+    before = jnp.sum(jnp.where(jnp.arange(len(sizes)) < first, sizes, 0))
+    held = jax.lax.dynamic_slice_in_dim(sizes, first, num_experts)
+    token_of_row, weight_of_row = (jnp.roll(part, -before) for part in routing[:2])
+    is_held = jnp.arange(len(token_of_row)) < jnp.sum(held)
+    return Routing(token_of_row, jnp.where(is_held, weight_of_row, 0), held)
+
+
 def combine(rows: Float[Array, "M D"], routing: Routing, num_tokens: int) -> Float[Array, "T D"]:
     """Add up what each token's experts gave, weighted; in float32."""
-    weighted = rows.astype(jnp.float32) * routing.weight_of_row[:, None]
+    weights = routing.weight_of_row[:, None]
+    # What a product leaves in rows of no group is not defined: it may be no number at all.
+    weighted = jnp.where(weights == 0, 0, rows.astype(jnp.float32) * weights)
     total = jnp.zeros((num_tokens, rows.shape[-1]), jnp.float32)
     return total.at[routing.token_of_row].add(weighted).astype(rows.dtype)
 

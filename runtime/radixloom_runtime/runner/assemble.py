@@ -1,10 +1,16 @@
 """The steps of `build.build_runner` that need jax."""
 
 import os
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import structlog
+from jax.sharding import Mesh
 
 from radixloom_runtime.errors import ConfigurationError
 from radixloom_runtime.models.config import ModelConfig
@@ -23,14 +29,17 @@ from radixloom_runtime.runner.memory import (
     plan_kv,
     plan_rows,
 )
+from radixloom_runtime.runner.mesh import make_mesh, possible_shapes, use_cpu_devices
 from radixloom_runtime.runner.programs import Programs
-from radixloom_runtime.runner.rows import RowState, initial_state
+from radixloom_runtime.runner.rows import make_rows
 from radixloom_runtime.runner.runner import JaxRunner
 from radixloom_runtime.runner.step_input import StepLayout
-from radixloom_runtime.runner.weights import load_weights
+from radixloom_runtime.runner.weights import load_weights, num_bytes
 from radixloom_runtime.settings import Dtype, RuntimeSettings
 from radixloom_runtime.wire.messages import Ready
 from radixloom_runtime.wire.plan import Limits, StepPlan
+
+_log = structlog.get_logger()
 
 
 def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
@@ -40,16 +49,19 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
         raise ConfigurationError("no model: set --model to a checkpoint folder")
     compile_cache.use_cache(settings.compile_cache_dir)
     counter = compile_cache.CompileCounter()
-    device: Device = jax.local_devices()[0]
-    model = define_model(settings, read_config(folder), device)
-    check_model_room(settings, model, device)
-    phases.begin("weights", model.num_bytes, "bytes")
-    weights = load_weights(folder, model, phases.advance)
-    limits = decide_limits(settings, model, device)
+    use_cpu_devices(settings.cpu_devices)
+    devices = jax.devices()
+    model = define_model(settings, read_config(folder), devices)
+    mesh = make_mesh(model.mesh_shape, devices)
+    _log.info("mesh", device=devices[0].device_kind, **asdict(model.mesh_shape))
+    check_model_room(settings, model, mesh.local_devices[0])
+    phases.begin("weights", num_bytes(model, mesh), "bytes")
+    weights = load_weights(folder, model, mesh, phases.advance)
+    limits = decide_limits(settings, model, mesh.local_devices)
     if model.config.turns_by_length:
         config = replace(model.config, max_positions=limits.max_model_len)
-        model = define_model(settings, config, device)
-    runner, programs = _allocate(limits, model, weights)
+        model = define_model(settings, config, devices)
+    runner, programs = _allocate(limits, model, mesh, weights)
     hits_before = counter.cache_hits
     phases.begin("compile", len(programs.layouts), "buckets")
     if settings.warmup:
@@ -65,7 +77,7 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
         page_tokens=limits.page_tokens,
         max_running_requests=limits.max_rows,
         dtype=jnp.dtype(model.dtype).name,
-        device=device.device_kind,
+        device=devices[0].device_kind,
         start_seconds=phases.seconds,
         compile_cache_hits=counter.cache_hits - hits_before,
         num_buckets=len(programs.layouts),
@@ -73,53 +85,59 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
     return BuiltRunner(runner, ready, lambda: counter.after_warmup)
 
 
-def define_model(settings: RuntimeSettings, config: ModelConfig, device: Device) -> Model:
-    """Choose number format, kernel and form of the layers by the device; allocates nothing."""
-    on_cpu = device.platform == "cpu"
+def define_model(settings: RuntimeSettings, config: ModelConfig, devices: Sequence[Any]) -> Model:
+    """Choose number format, kernel, form of the layers and mesh by the devices; allocates nothing.
+
+    Raises: `ConfigurationError` if the model cannot be cut as the settings want.
+    """
+    on_cpu = devices[0].platform == "cpu"
     wanted = settings.dtype
     if wanted is Dtype.AUTO:
         wanted = Dtype.FLOAT32 if on_cpu else Dtype.BFLOAT16
     if wanted is Dtype.FLOAT32:  # else TPUs and GPUs multiply float32 in less
         jax.config.update("jax_default_matmul_precision", "highest")
-    return make_model(
+    make = partial(
+        make_model,
         config,
         dtype=jnp.dtype(wanted.value),
-        attention=attention_for(device.platform),
+        attention=attention_for(devices[0].platform),
         stacked=not on_cpu,
     )
+    *preferred, last = possible_shapes(settings, devices)
+    for shape in preferred:
+        with suppress(ConfigurationError):
+            return make(mesh_shape=shape)
+    return make(mesh_shape=last)
 
 
 def check_model_room(settings: RuntimeSettings, model: Model, device: Device) -> None:
     """Refuse a model that cannot fit, before anything is loaded. Raises: `CapacityError`."""
-    itemsize = jnp.dtype(model.dtype).itemsize
     check_room(
         settings,
         device,
-        weights_bytes=model.num_bytes,
-        token_bytes=model.config.num_paged_layers * model.config.kv_width * itemsize,
-        num_devices=1,
+        weights_bytes=model.device_bytes,
+        token_bytes=model.token_bytes,
+        num_devices=model.mesh_shape.num_devices,
     )
 
 
-def decide_limits(settings: RuntimeSettings, model: Model, device: Device) -> Limits:
-    """Decide what the settings leave open, by device and memory.
-
-    Raises: `CapacityError`.
-    """
-    on_cpu = device.platform == "cpu"
-    free_bytes, default_tokens = free_for_kv(device, settings.memory_fraction)
+def decide_limits(settings: RuntimeSettings, model: Model, devices: Sequence[Device]) -> Limits:
+    """Decide what the settings leave open, by devices and memory. Raises: `CapacityError`."""
+    platform = devices[0].platform
+    on_cpu = platform == "cpu"
+    free_bytes, default_tokens = free_for_kv(devices, settings.memory_fraction)
     max_rows = plan_rows(
         settings,
-        row_bytes=recurrent_bytes(model.config, model.dtype, max_rows=0),
+        row_bytes=recurrent_bytes(model, max_rows=0),
         free_bytes=free_bytes,
         default_rows=64 if on_cpu else 256,
     )
     kv = plan_kv(
         settings,
         model.config,
-        page_tokens=settings.page_tokens or (64 if device.platform == "tpu" else 16),
-        kv_itemsize=jnp.dtype(model.dtype).itemsize,
-        free_bytes=free_bytes - recurrent_bytes(model.config, model.dtype, max_rows),
+        page_tokens=settings.page_tokens or (64 if platform == "tpu" else 16),
+        token_bytes=model.token_bytes,
+        free_bytes=free_bytes - recurrent_bytes(model, max_rows),
         default_tokens=default_tokens,
     )
     return Limits(
@@ -131,25 +149,26 @@ def decide_limits(settings: RuntimeSettings, model: Model, device: Device) -> Li
         is_recurrent=model.config.linear is not None,
         num_host_pages=plan_host_pages(
             settings,
-            page_bytes=kv.page_bytes,
+            page_bytes=kv.page_bytes * model.kv_parts,
             available_bytes=available_host_bytes(),
             is_recurrent=model.config.linear is not None,
         ),
     )
 
 
-def _allocate(limits: Limits, model: Model, weights: Weights) -> tuple[JaxRunner, Programs]:
-    """Make the state that lives on the device, and what will be compiled for it."""
-    history = make_history(model, limits)
-    rows = make_rows(limits, model)
+def _allocate(
+    limits: Limits, model: Model, mesh: Mesh, weights: Weights
+) -> tuple[JaxRunner, Programs]:
+    """Make the state that lives on the devices, and what will be compiled for it."""
+    history = make_history(model, mesh, limits)
+    rows = make_rows(mesh, limits.max_rows, table_pages(limits), model.config.vocab_size)
     programs = Programs(model, step_layouts(limits), limits.num_pages, (weights, history, rows))
     return JaxRunner(limits, programs, weights, history, rows), programs
 
 
-def make_rows(limits: Limits, model: Model) -> RowState:
-    """Make what the device keeps for each row."""
-    table_pages = -(-limits.max_model_len // limits.page_tokens)
-    return initial_state(limits.max_rows, table_pages, model.config.vocab_size)
+def table_pages(limits: Limits) -> int:
+    """Return how many pages the longest request has."""
+    return -(-limits.max_model_len // limits.page_tokens)
 
 
 def step_layouts(limits: Limits) -> tuple[StepLayout, ...]:

@@ -40,10 +40,15 @@ def build_runner(settings: RuntimeSettings, progress: Progress) -> BuiltRunner:
     Calls `progress` from this thread, a few times a second.
     Raises: `ModelError`, `CapacityError`, `ConfigurationError`.
     """
-    if settings.tensor_parallel > 1 or settings.num_hosts > 1:
+    if settings.num_hosts > 1:
         raise ConfigurationError(
-            f"tensor_parallel {settings.tensor_parallel} on {settings.num_hosts} hosts is not"
-            " possible yet: it comes with the multi-device engine; set both to 1"
+            f"num_hosts {settings.num_hosts} is not possible yet: it comes with the multi-host"
+            " engine; set it to 1"
+        )
+    if settings.data_parallel > 1:
+        raise ConfigurationError(
+            f"data_parallel {settings.data_parallel} is not possible yet; set it to 1, and run more"
+            " replicas of the service instead"
         )
     phases = Phases(progress)
     phases.begin("import", 1, "modules")

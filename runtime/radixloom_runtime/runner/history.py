@@ -1,40 +1,56 @@
 """Makes what the device keeps of the tokens: pages, and states for layers with linear attention."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
-from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.models.history import History, Recurrent
 from radixloom_runtime.models.registry import Model
-from radixloom_runtime.runner.kv_pages import make_pool
+from radixloom_runtime.runner.kv_pages import pool_shape
+from radixloom_runtime.runner.mesh import cut_by_heads
 from radixloom_runtime.wire.plan import Limits
 
 
-def make_history(model: Model, limits: Limits) -> History:
-    """Allocate a history of no tokens."""
-    pages = make_pool(model, limits.num_pages, limits.page_tokens)
-    shapes = recurrent_shapes(model.config, model.dtype, limits.max_rows)
-    if shapes is None:
-        return History(pages, None)
-    window, state = (jnp.zeros(shape.shape, shape.dtype) for shape in shapes)
-    return History(pages, Recurrent(window, state))
+def make_history(model: Model, mesh: Mesh, limits: Limits) -> History:
+    """Allocate a history of no tokens; zeros, since a masked value must be a finite number."""
+    return jax.tree.map(_zeros, history_shapes(model, mesh, limits))
 
 
-def recurrent_shapes(config: ModelConfig, dtype: jnp.dtype, max_rows: int) -> Recurrent | None:
-    """Return the shapes of all rows' states, the scratch row's included; None: no such layers."""
-    linear = config.linear
+def history_shapes(model: Model, mesh: Mesh, limits: Limits) -> Any:
+    """Return a `History` of shapes, and how each array lies on the mesh."""
+    pages = pool_shape(model, mesh, limits.num_pages, limits.page_tokens)
+    window, state = _recurrent_shapes(model, limits.max_rows)
+    if model.config.linear is None:
+        return History(pages, None)  # pyright: ignore[reportArgumentType] - shapes stand for arrays
+    recurrent = Recurrent(
+        window=window.update(sharding=cut_by_heads(mesh, 3)),  # pyright: ignore[reportArgumentType] - shapes stand for arrays
+        state=state.update(sharding=cut_by_heads(mesh, 2)),  # pyright: ignore[reportArgumentType] - shapes stand for arrays
+    )
+    return History(pages, recurrent)  # pyright: ignore[reportArgumentType] - shapes stand for arrays
+
+
+def recurrent_bytes(model: Model, max_rows: int) -> int:
+    """Return the memory that the states of so many rows take on one device."""
+    shapes = _recurrent_shapes(model, max_rows)
+    whole = sum(shape.size * shape.dtype.itemsize for shape in shapes)
+    return whole // model.mesh_shape.num_shards("heads")
+
+
+def _recurrent_shapes(
+    model: Model, max_rows: int
+) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+    """Return the shapes of all rows' windows and states, the scratch row's included."""
+    linear = model.config.linear
     if linear is None:
-        return None
+        nothing = jax.ShapeDtypeStruct((0,), jnp.float32)
+        return nothing, nothing
     lines = (linear.num_layers, max_rows + 1)
     window = (*lines, linear.taps - 1, linear.channels)
     state = (*lines, linear.num_heads, linear.key_dim, linear.value_dim)
-    return Recurrent(
-        window=jax.ShapeDtypeStruct(window, dtype),  # pyright: ignore[reportArgumentType] - shapes stand for arrays
-        state=jax.ShapeDtypeStruct(state, jnp.float32),  # pyright: ignore[reportArgumentType] - shapes stand for arrays
-    )
+    return jax.ShapeDtypeStruct(window, model.dtype), jax.ShapeDtypeStruct(state, jnp.float32)
 
 
-def recurrent_bytes(config: ModelConfig, dtype: jnp.dtype, max_rows: int) -> int:
-    """Return the memory that the states of so many rows take."""
-    shapes = jax.tree.leaves(recurrent_shapes(config, dtype, max_rows))
-    return sum(shape.size * shape.dtype.itemsize for shape in shapes)
+def _zeros(shape: jax.ShapeDtypeStruct) -> jax.Array:
+    return jnp.zeros(shape.shape, shape.dtype, device=shape.sharding)

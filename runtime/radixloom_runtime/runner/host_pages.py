@@ -39,8 +39,9 @@ class HostPages:
         self._arriving: list[tuple[jax.Array, Sequence[int]]] = []
         places = jax.ShapeDtypeStruct((len(self._first_of_layer), BLOCK), jnp.int32)
         block = jax.ShapeDtypeStruct((BLOCK, *shape), pages.dtype)
+        scatter = jax.jit(_scatter, donate_argnums=0, out_shardings=pages.sharding)
         self._gather = jax.jit(_gather).lower(pages, places).compile()
-        self._scatter = jax.jit(_scatter, donate_argnums=0).lower(pages, places, block).compile()
+        self._scatter = scatter.lower(pages, places, block).compile()
 
     def move(self, pages: jax.Array, moves: Sequence[PageMove]) -> jax.Array:
         """Carry out moves in their order; takes the pool and returns it."""

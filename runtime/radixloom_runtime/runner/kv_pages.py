@@ -6,20 +6,20 @@
 A page id means the same place in every layer's stretch. The last page of a stretch is scratch:
 padded tokens write there. One array, carried through the layers and donated to each step, is
 updated in place on every backend (gated by a test on the compiled step's temporaries).
+
+Of each token a device holds what its own heads read; the array has all devices' parts end to end.
 """
 
 import jax
-import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from radixloom_runtime.models.registry import Model
+from radixloom_runtime.runner.mesh import pool_sharding
 
 
-def pool_shape(model: Model, num_pages: int, page_tokens: int) -> tuple[int, ...]:
-    """Return the shape of the cache, scratch pages included."""
+def pool_shape(model: Model, mesh: Mesh, num_pages: int, page_tokens: int) -> jax.ShapeDtypeStruct:
+    """Return the shape of the cache, scratch pages included, and how it lies on the mesh."""
     stretches = model.config.num_paged_layers * (num_pages + 1)
-    return stretches, page_tokens, *model.page_shape
-
-
-def make_pool(model: Model, num_pages: int, page_tokens: int) -> jax.Array:
-    """Allocate the cache; zeros, since a masked value must still be a finite number."""
-    return jnp.zeros(pool_shape(model, num_pages, page_tokens), model.dtype)
+    first, *rest = model.page_shape
+    shape = (stretches, page_tokens, first * model.kv_parts, *rest)
+    return jax.ShapeDtypeStruct(shape, model.dtype, sharding=pool_sharding(mesh, model))

@@ -3,9 +3,11 @@
 device memory:  fraction of it - weights, as bytes per token allow          (TPU, GPU)
 CPU:            a quarter of what is left, and no more than DEFAULT_CPU_TOKENS
 
-Where layers keep a state for each running request, those come first: at most half of it.
+Where layers keep a state for each running request, those come first: at most half of it. All
+devices hold equally much, so the one with the least free memory decides.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -84,12 +86,11 @@ def plan_kv(
     config: ModelConfig,
     *,
     page_tokens: int,
-    kv_itemsize: int,
+    token_bytes: int,
     free_bytes: int,
     default_tokens: int,
 ) -> KVPlan:
-    """Decide the cache's size from what is free for it. Raises: `CapacityError`."""
-    token_bytes = config.num_paged_layers * config.kv_width * kv_itemsize
+    """Decide the cache's size; bytes are those of one device. Raises: `CapacityError`."""
     affordable = max(0, free_bytes) // token_bytes
     wanted = settings.kv_cache_tokens or min(affordable, default_tokens)
     if wanted > affordable:
@@ -168,13 +169,14 @@ def check_room(
     """
     on_cpu = device.platform == "cpu"
     limit = (device.memory_stats() or {}).get("bytes_limit")
+    host_share = available_host_bytes() // (num_devices if on_cpu else 1)
     problem = capacity.shortfall(
         capacity.Demand(
             weights_bytes=weights_bytes,
             kv_token_bytes=token_bytes,
             least_tokens=settings.max_model_len or 1,
         ),
-        device_bytes=available_host_bytes() if on_cpu or limit is None else limit,
+        device_bytes=host_share if on_cpu or limit is None else limit,
         memory_fraction=1.0 if on_cpu else settings.memory_fraction,
         num_devices=num_devices,
     )
@@ -182,13 +184,17 @@ def check_room(
         raise CapacityError(problem)
 
 
-def free_for_kv(device: Device, memory_fraction: float) -> tuple[int, int]:
-    """Return bytes that the cache may take now, after weights, and its usual most in tokens."""
-    if device.platform == "cpu":
-        return int(available_host_bytes() * _CPU_SHARE), DEFAULT_CPU_TOKENS
+def free_for_kv(devices: Sequence[Device], memory_fraction: float) -> tuple[int, int]:
+    """Return bytes that the cache may take of each device now, and its usual most in tokens."""
+    if devices[0].platform == "cpu":  # its devices share the host's memory
+        return int(available_host_bytes() * _CPU_SHARE) // len(devices), DEFAULT_CPU_TOKENS
+    return min(_free_on(device, memory_fraction) for device in devices), 1 << 40
+
+
+def _free_on(device: Device, memory_fraction: float) -> int:
     stats = device.memory_stats() or {}
     limit, used = stats.get("bytes_limit", 0), stats.get("bytes_in_use", 0)
-    return int(limit * memory_fraction) - used, 1 << 40
+    return int(limit * memory_fraction) - used
 
 
 def available_host_bytes(cgroup: Path = _CGROUP_FOLDER, meminfo: Path = _MEMINFO) -> int:

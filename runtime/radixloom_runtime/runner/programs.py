@@ -11,10 +11,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from radixloom_runtime.models.history import History
 from radixloom_runtime.models.registry import Model, Weights
 from radixloom_runtime.runner.buckets import Bucket
+from radixloom_runtime.runner.mesh import replicated
 from radixloom_runtime.runner.rows import (
     DENSE_IDS,
     GRANT_WIDTH,
@@ -44,11 +46,15 @@ class Programs:
         num_pages: int,
         example: tuple[Weights, History, RowState],
     ) -> None:
-        """Nothing is compiled yet; `example` gives the shapes: arrays, or what stands for them."""
+        """Nothing is compiled yet; `example` gives shapes, and where on the mesh they lie.
+
+        They are arrays, or what stands for them.
+        """
         self.layouts = {layout.bucket: layout for layout in layouts}
-        self._model = model
+        self.model = model
         self._num_pages = num_pages
         self._shapes = jax.tree.map(_shape, example)
+        self._mesh: Mesh = self._shapes[1].pages.sharding.mesh
         self._steps: dict[Bucket, Compiled] = {}
 
     @cached_property
@@ -87,15 +93,24 @@ class Programs:
         return self._steps[bucket]
 
     def lower_step(self, bucket: Bucket) -> Any:
-        """Trace the step of one bucket."""
+        """Trace the step of one bucket: one program, that runs on every device of the mesh."""
         layout = self.layouts[bucket]
 
         def step(weights: Weights, history: History, rows: RowState, vector: jax.Array) -> Any:
-            return run_step(self._model, layout, self._num_pages, weights, history, rows, vector)
+            return run_step(self.model, layout, self._num_pages, weights, history, rows, vector)
 
         step.__name__ = f"step_{bucket.tokens}_{bucket.rows}"  # as profiles show it
-        vector = jax.ShapeDtypeStruct((layout.size,), jnp.int32)
-        return jax.jit(step, donate_argnums=(1, 2)).lower(*self._shapes, vector)
+        whole = PartitionSpec()
+        weights, history, rows = jax.tree.map(_spec, self._shapes)
+        on_each = jax.shard_map(
+            step,
+            mesh=self._mesh,
+            in_specs=(weights, history, rows, whole),
+            out_specs=(history, rows, whole),
+            check_vma=False,  # it cannot see that what all devices sample is the same
+        )
+        vector = jax.ShapeDtypeStruct((layout.size,), jnp.int32, sharding=replicated(self._mesh))
+        return jax.jit(on_each, donate_argnums=(1, 2)).lower(*self._shapes, vector)
 
 
 def _lower_changes(rows: Any) -> Any:
@@ -103,18 +118,26 @@ def _lower_changes(rows: Any) -> Any:
         jax.ShapeDtypeStruct((CHANGE_STARTS, START_WIDTH), jnp.int32),  # pyright: ignore[reportArgumentType] - shapes stand for arrays
         jax.ShapeDtypeStruct((CHANGE_GRANTS, GRANT_WIDTH), jnp.int32),  # pyright: ignore[reportArgumentType] - shapes stand for arrays
     )
-    return jax.jit(apply_changes, donate_argnums=0).lower(rows, changes)
+    lowering = jax.jit(apply_changes, donate_argnums=0, out_shardings=jax.tree.map(_sharding, rows))
+    return lowering.lower(rows, changes)
 
 
 def _lower_dense(rows: Any) -> Any:
     scalar = jax.ShapeDtypeStruct((), jnp.int32)
     ids = jax.ShapeDtypeStruct((DENSE_IDS,), jnp.int32)
     biases = jax.ShapeDtypeStruct((DENSE_IDS,), jnp.float32)
-    lowering = jax.jit(write_dense, donate_argnums=0)
+    out = jax.tree.map(_sharding, rows.vocabulary)
+    lowering = jax.jit(write_dense, donate_argnums=0, out_shardings=out)
     return lowering.lower(rows.vocabulary, scalar, scalar, ids, ids, biases)
 
 
 def _shape(array: Any) -> jax.ShapeDtypeStruct:
-    if isinstance(array, jax.ShapeDtypeStruct):  # of devices that are not here: keeps its sharding
-        return array
-    return jax.ShapeDtypeStruct(array.shape, array.dtype)
+    return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)
+
+
+def _sharding(shape: Any) -> NamedSharding:
+    return shape.sharding
+
+
+def _spec(shape: Any) -> PartitionSpec:
+    return shape.sharding.spec

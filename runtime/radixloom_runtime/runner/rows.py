@@ -8,14 +8,17 @@ that have use of it.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from radixloom_runtime.ops.sampling import IN_PROMPT, IS_STOP, Choice, Vocabulary
+from radixloom_runtime.runner.mesh import replicated
 from radixloom_runtime.wire.messages import Sampling
 from radixloom_runtime.wire.plan import Int32s, PageGrant, RowStart
 
@@ -60,6 +63,22 @@ def initial_state(max_rows: int, table_pages: int, vocab_size: int) -> RowState:
             bias=jnp.zeros((rows, vocab_size), jnp.float32),
         ),
     )
+
+
+def make_rows(mesh: Mesh, max_rows: int, table_pages: int, vocab_size: int) -> RowState:
+    """Allocate rows, whole on every device: each samples all rows, and finds the same tokens."""
+    make = partial(initial_state, max_rows, table_pages, vocab_size)
+    return jax.jit(make, out_shardings=replicated(mesh))()
+
+
+def row_shapes(mesh: Mesh, max_rows: int, table_pages: int, vocab_size: int) -> RowState:
+    """Return the shapes of `make_rows`, and how they lie on the mesh."""
+    make = partial(initial_state, max_rows, table_pages, vocab_size)
+
+    def whole(shape: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        return shape.update(sharding=replicated(mesh))
+
+    return jax.tree.map(whole, jax.eval_shape(make))
 
 
 def apply_changes(state: RowState, changes: Changes) -> RowState:

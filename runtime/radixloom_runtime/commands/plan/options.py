@@ -27,10 +27,10 @@ SETTINGS = (
     "max_running_requests",
     "step_tokens",
     "tensor_parallel",
+    "expert_parallel",
+    "cpu_devices",
 )
 """Settings of `serve` that change what is compiled or what fits."""
-
-_SETTINGS_TITLE = "settings of `radixloom serve` (tensor parallel here: over the whole slice)"
 
 _EITHER_HOST = "2x4"
 _ONE_HOST = 8
@@ -88,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=(1, 4, 8),
         help="Of 2x4, which is one host of 8 (the default here) or two of 4.",
     )
-    flags.add_settings(parser.add_argument_group(_SETTINGS_TITLE), SETTINGS)
+    flags.add_settings(parser.add_argument_group("settings of `radixloom serve`"), SETTINGS)
     output = parser.add_argument_group("what is compiled and written")
     output.add_argument(
         "--steps",
@@ -115,15 +115,10 @@ def read(arguments: argparse.Namespace) -> Request:
     config = settings.model
     if config is None:
         raise ConfigurationError("no model: set --model to a checkpoint's folder or config.json")
-    hardware = _slice(arguments, settings)
-    given = vars(arguments)
-    environment_decides = "tensor_parallel" in settings.model_fields_set
-    if "tensor_parallel" not in given and not environment_decides:
-        settings = settings.model_copy(update={"tensor_parallel": hardware.devices})
     return Request(
         settings=settings,
         config=config,
-        hardware=hardware,
+        hardware=_slice(arguments, settings),
         steps=arguments.steps if arguments.save is None else Steps.ALL,
         save=arguments.save,
         as_json=arguments.json,
@@ -138,7 +133,7 @@ def prepare(request: Request) -> None:
     from radixloom_runtime.runner.ahead import environment
 
     if request.hardware.generation is Generation.CPU:
-        environment.use_cpu(request.settings.tensor_parallel)
+        environment.use_cpu(request.hardware.hosts)
     else:
         environment.use_tpu_compiler(request.hardware)
 
@@ -148,7 +143,7 @@ def _slice(arguments: argparse.Namespace, settings: RuntimeSettings) -> Slice:
     if generation is Generation.CPU:
         if arguments.topology is not None or arguments.chips_per_host is not None:
             raise ConfigurationError("--topology and --chips-per-host do not apply to --tpu cpu")
-        return cpu_slice(settings.tensor_parallel)
+        return cpu_slice(settings.cpu_devices or settings.tensor_parallel or 1)
     if arguments.topology is None:
         raise ConfigurationError(
             f"--tpu {generation} needs --topology, such as {topologies(generation)[0]}"

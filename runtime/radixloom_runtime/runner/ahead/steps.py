@@ -4,16 +4,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec, use_abstract_mesh
+from jax.sharding import Mesh
 
-from radixloom_runtime.errors import CapacityError, ConfigurationError
+from radixloom_runtime.errors import CapacityError
 from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.models.registry import Model
 from radixloom_runtime.runner.ahead.findings import Findings, StepFindings, Traffic
@@ -23,12 +22,15 @@ from radixloom_runtime.runner.assemble import (
     check_model_room,
     decide_limits,
     define_model,
-    make_rows,
     step_layouts,
+    table_pages,
 )
 from radixloom_runtime.runner.buckets import Bucket
-from radixloom_runtime.runner.history import make_history
+from radixloom_runtime.runner.history import history_shapes, make_history
+from radixloom_runtime.runner.mesh import make_mesh
 from radixloom_runtime.runner.programs import Compiled, Programs
+from radixloom_runtime.runner.rows import make_rows, row_shapes
+from radixloom_runtime.runner.weights import weight_shapes
 from radixloom_runtime.settings import RuntimeSettings
 from radixloom_runtime.wire.plan import Limits
 
@@ -48,15 +50,11 @@ class Draft:
         """All that the engine compiles before it is ready."""
         return tuple(self.programs.layouts)
 
-    def lowering(self) -> AbstractContextManager[object]:
-        """Return the context to lower in: Pallas asks it, not the process, what for."""
-        is_here = self.findings.hbm_bytes is None
-        return nullcontext() if is_here else use_abstract_mesh(self.mesh.abstract_mesh)
-
     def allocate(self) -> None:
         """Make once what the engine makes before its first step, and let it go."""
-        make_history(self.model, self.limits)
-        make_rows(self.limits, self.model)
+        make_history(self.model, self.mesh, self.limits)
+        vocab_size = self.model.config.vocab_size
+        make_rows(self.mesh, self.limits.max_rows, table_pages(self.limits), vocab_size)
 
 
 def draft(settings: RuntimeSettings, config: ModelConfig, target: Target) -> Draft:
@@ -65,27 +63,17 @@ def draft(settings: RuntimeSettings, config: ModelConfig, target: Target) -> Dra
     Raises: `CapacityError` if weights and a KV cache do not fit, `ConfigurationError` for devices
     that the model cannot be shared out to.
     """
-    if settings.tensor_parallel > 1:
-        raise ConfigurationError("tensor_parallel > 1 comes with the multi-device engine")
-    model = define_model(settings, config, target)
+    model = define_model(settings, config, target.devices)
     check_model_room(settings, model, target)
-    loaded = replace(target, bytes_in_use=model.num_bytes)
-    limits = decide_limits(settings, model, loaded)
+    loaded = replace(target, bytes_in_use=model.device_bytes)
+    limits = decide_limits(settings, model, [loaded] * model.mesh_shape.num_devices)
     if model.config.turns_by_length:
-        model = define_model(settings, replace(config, max_positions=limits.max_model_len), target)
-    mesh = Mesh(np.array(target.devices[:1]), ("tensor",))
-    # on this machine's own CPU nothing is placed, as in the engine: the same programs, to the bit
-    whole = None if target.is_here else NamedSharding(mesh, PartitionSpec())
-
-    def abstract(array: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=whole)
-
-    weights = tuple(
-        jax.ShapeDtypeStruct(spec.shape, model.dtype, sharding=whole) for spec in model.specs
-    )
-    history = jax.tree.map(abstract, jax.eval_shape(lambda: make_history(model, limits)))
-    rows = jax.tree.map(abstract, jax.eval_shape(lambda: make_rows(limits, model)))
-    programs = Programs(model, step_layouts(limits), limits.num_pages, (weights, history, rows))  # pyright: ignore[reportArgumentType] - shapes stand for arrays
+        config = replace(config, max_positions=limits.max_model_len)
+        model = define_model(settings, config, target.devices)
+    mesh = make_mesh(model.mesh_shape, target.devices)
+    weights, history = weight_shapes(model, mesh), history_shapes(model, mesh, limits)
+    rows = row_shapes(mesh, limits.max_rows, table_pages(limits), model.config.vocab_size)
+    programs = Programs(model, step_layouts(limits), limits.num_pages, (weights, history, rows))
     return Draft(model, limits, mesh, programs, _findings(model, limits, target, history))
 
 
@@ -114,7 +102,8 @@ def compile_steps(
 def _lowered(plan: Draft, buckets: Iterable[Bucket]) -> Iterator[tuple[Bucket, float, Any]]:
     for bucket in buckets:
         start = time.monotonic()
-        with plan.lowering():
+        # Pallas asks the mesh, not the process's backend, what it is lowered for.
+        with jax.sharding.use_abstract_mesh(plan.mesh.abstract_mesh):
             lowered = plan.programs.lower_step(bucket)
         yield bucket, time.monotonic() - start, lowered
 
@@ -146,9 +135,9 @@ def _findings(model: Model, limits: Limits, target: Target, history: Any) -> Fin
         target=target.summary,
         num_devices=len(target.devices),
         devices_per_chip=target.devices_per_chip,
-        used_devices=1,
+        used_devices=model.mesh_shape.num_devices,
         hbm_bytes=target.hbm_bytes,
-        weights_bytes=model.num_bytes,
+        weights_bytes=model.device_bytes,
         kv_bytes=sum(_shard_bytes(array) for array in jax.tree.leaves(history)),
         kv_tokens=limits.num_pages * limits.page_tokens,
         page_tokens=limits.page_tokens,
@@ -200,6 +189,5 @@ def _is_weight(model: Model, collective: Collective) -> bool:
 
 
 def _shard_bytes(shape: Any) -> int:
-    placed = shape.sharding is not None
-    local = shape.sharding.shard_shape(shape.shape) if placed else shape.shape
+    local = shape.sharding.shard_shape(shape.shape)
     return int(np.prod(local, dtype=np.int64)) * shape.dtype.itemsize

@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 from support.goldens import folder
-from support.tiny_models import TIED, UNTIED, tiny_model
+from support.tiny_models import TIED, UNTIED, tiny_model, tiny_weights
 
-from radixloom_runtime.runner.weights import Checkpoint, load_weights
+from radixloom_runtime.runner.weights import Checkpoint
 
 
 @pytest.mark.parametrize("name", [TIED, UNTIED])
@@ -20,7 +20,7 @@ def test_every_tensor_of_the_checkpoint_is_named_by_exactly_one_row(name):
 
 def test_rows_are_in_the_order_of_the_leaves():
     model = tiny_model(UNTIED)
-    weights = load_weights(folder(UNTIED), model, lambda _: None)
+    weights = tiny_weights(UNTIED, model)
     assert [spec.shape for spec in model.specs] == [weight.shape for weight in weights]
     network = model.bind(weights)
     stored = Checkpoint(folder(UNTIED))
@@ -33,14 +33,12 @@ def test_rows_are_in_the_order_of_the_leaves():
 
 def test_stacked_weights_are_those_of_the_layers():
     apart, together = tiny_model(TIED), tiny_model(TIED, stacked=True)
-    assert together.num_bytes == apart.num_bytes
+    assert together.device_bytes == apart.device_bytes
     one_by_one = {
         spec.checkpoint: weight
-        for spec, weight in zip(
-            apart.specs, load_weights(folder(TIED), apart, lambda _: None), strict=True
-        )
+        for spec, weight in zip(apart.specs, tiny_weights(TIED, apart), strict=True)
     }
-    stacked = load_weights(folder(TIED), together, lambda _: None)
+    stacked = tiny_weights(TIED, together)
     compared = 0
     for spec, weight in zip(together.specs, stacked, strict=True):
         for layer, part in enumerate(spec.parts() if spec.layers else []):

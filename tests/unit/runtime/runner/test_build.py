@@ -1,10 +1,14 @@
 """The way in: what is refused before anything is loaded, and what is reported."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from support.goldens import folder, golden
 from support.step_driver import Job, run
-from support.tiny_models import TIED, log_softmax
+from support.tiny_models import TIED, UNTIED, log_softmax
 
 from radixloom_runtime.errors import CapacityError, ConfigurationError
 from radixloom_runtime.runner.build import Phases, build_runner
@@ -12,10 +16,56 @@ from radixloom_runtime.settings import Dtype, RuntimeSettings
 from radixloom_runtime.wire.messages import Starting
 
 
-@pytest.mark.parametrize("settings", [{"tensor_parallel": 2}, {"num_hosts": 2}])
-def test_several_devices_are_refused_until_the_engine_can(settings):
-    with pytest.raises(ConfigurationError, match="comes with the multi-device engine"):
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_hosts": 2}, "comes with the multi-host engine"),
+        ({"data_parallel": 2}, "data_parallel 2 is not possible yet"),
+    ],
+)
+def test_what_the_engine_cannot_do_yet_is_refused(settings, message):
+    with pytest.raises(ConfigurationError, match=message):
         build_runner(RuntimeSettings(model=folder(TIED), **settings), lambda _: None)
+
+
+def test_more_devices_than_there_are_is_refused_with_both_numbers():
+    settings = RuntimeSettings(model=folder(UNTIED), tensor_parallel=16)
+    with pytest.raises(ConfigurationError, match=r"wants 16 devices, found 8 cpu; .*--cpu-devices"):
+        build_runner(settings, lambda _: None)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_model_of_nine_heads_spans_three_devices_and_answers_as_one_does(tmp_path, compile_cache):
+    _cut_mlp(folder(TIED), tmp_path, width=81)
+    answers: list[list[int]] = []
+    for devices in (1, 3):
+        settings = RuntimeSettings(
+            model=tmp_path,
+            tensor_parallel=devices,
+            max_running_requests=1,
+            step_tokens=16,
+            kv_cache_tokens=128,
+            warmup=False,
+            compile_cache_dir=compile_cache,
+        )
+        built = build_runner(settings, lambda _: None)
+        job = Job(golden(TIED)["ids_3"].tolist(), 20, row=0, pages=range(8))
+        run(built.runner, [job], chunk_tokens=16)
+        answers.append(job.ids)
+    assert answers[0] == answers[1]
+
+
+def _cut_mlp(source: Path, target: Path, *, width: int) -> None:
+    """Narrow the MLP of a checkpoint, so that it divides by what the heads divide by."""
+    tensors = load_file(source / "model.safetensors")
+    for name, tensor in tensors.items():
+        if "mlp" in name:
+            cut = tensor[:, :width] if "down" in name else tensor[:width]
+            tensors[name] = np.ascontiguousarray(cut)
+    save_file(tensors, target / "model.safetensors")
+    config = json.loads((source / "config.json").read_text())
+    (target / "config.json").write_text(json.dumps(config | {"intermediate_size": width}))
 
 
 @pytest.mark.slow

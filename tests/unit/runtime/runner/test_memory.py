@@ -15,7 +15,7 @@ def plan(free_tokens: int, **settings) -> KVPlan:
         RuntimeSettings(**settings),
         tiny_model(TIED).config,
         page_tokens=16,
-        kv_itemsize=4,
+        token_bytes=TOKEN_BYTES,
         free_bytes=free_tokens * TOKEN_BYTES,
         default_tokens=4096,
     )

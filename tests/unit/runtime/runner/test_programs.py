@@ -2,15 +2,17 @@
 
 from dataclasses import replace
 
-import jax
 import pytest
 from support.tiny_models import HYBRID, TIED, tiny_model, tiny_runner
 
-from radixloom_runtime.runner.assemble import make_rows
+from radixloom_runtime.runner.assemble import table_pages
 from radixloom_runtime.runner.buckets import Bucket
-from radixloom_runtime.runner.history import make_history, recurrent_bytes
+from radixloom_runtime.runner.history import history_shapes, recurrent_bytes
+from radixloom_runtime.runner.mesh import make_mesh
 from radixloom_runtime.runner.programs import Programs
+from radixloom_runtime.runner.rows import row_shapes
 from radixloom_runtime.runner.step_input import StepLayout
+from radixloom_runtime.runner.weights import weight_shapes
 
 pytestmark = pytest.mark.timeout(300)  # may have to compile
 
@@ -31,13 +33,12 @@ def test_a_step_makes_no_copy_of_the_pool(mixed):
 def test_a_step_makes_no_copy_of_the_states(name, bucket):
     model = tiny_model(name)
     limits = replace(tiny_runner(name).limits, max_rows=4096, num_pages=16)
-    assert recurrent_bytes(model.config, model.dtype, limits.max_rows) > 16 << 20
-    weights = tuple(
-        jax.ShapeDtypeStruct(spec.shape, spec.dtype_in(model.dtype)) for spec in model.specs
-    )
-    example = jax.eval_shape(lambda: (make_history(model, limits), make_rows(limits, model)))
+    assert recurrent_bytes(model, limits.max_rows) > 16 << 20
+    mesh = make_mesh(model.mesh_shape)
+    rows = row_shapes(mesh, limits.max_rows, table_pages(limits), model.config.vocab_size)
+    example = (weight_shapes(model, mesh), history_shapes(model, mesh, limits), rows)
     layout = StepLayout(bucket, limits.page_tokens, limits.max_rows)
-    programs = Programs(model, (layout,), limits.num_pages, (weights, *example))
+    programs = Programs(model, (layout,), limits.num_pages, example)
     analysis = programs.step(bucket).memory_analysis()
     # One layer's windows are 6 MiB; what the rows' other state takes is another's test.
     assert analysis.temp_size_in_bytes < 4 << 20

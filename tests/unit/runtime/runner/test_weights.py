@@ -2,23 +2,21 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 from support.goldens import folder
-from support.tiny_models import TIED, tiny_model
+from support.tiny_models import TIED, tiny_model, tiny_weights
 
 from radixloom_runtime.errors import ModelError
-from radixloom_runtime.runner.weights import load_weights
+from radixloom_runtime.runner.mesh import make_mesh
+from radixloom_runtime.runner.weights import load_weights, num_bytes
 
 
 @pytest.fixture
 def tensors() -> dict[str, np.ndarray]:
     return load_file(folder(TIED) / "model.safetensors")
-
-
-def ignore(_: int) -> None:
-    """No progress wanted."""
 
 
 def test_a_sharded_checkpoint_loads_like_a_single_file(tmp_path, tensors):
@@ -33,23 +31,24 @@ def test_a_sharded_checkpoint_loads_like_a_single_file(tmp_path, tensors):
     index_file = tmp_path / "model.safetensors.index.json"
     index_file.write_text(json.dumps({"weight_map": weight_map}))
     model = tiny_model(TIED)
-    single = load_weights(folder(TIED), model, ignore)
-    for one, other in zip(single, load_weights(tmp_path, model, ignore), strict=True):
+    single = tiny_weights(TIED, model)
+    for one, other in zip(single, tiny_weights(TIED, model, tmp_path), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_progress_ends_at_the_bytes_of_the_model():
     model, reports = tiny_model(TIED), []
-    load_weights(folder(TIED), model, reports.append)
+    mesh = make_mesh(model.mesh_shape, jax.devices())
+    load_weights(folder(TIED), model, mesh, reports.append)
     assert reports == sorted(reports)
-    assert reports[-1] == model.num_bytes
+    assert reports[-1] == num_bytes(model, mesh)
 
 
 def test_a_missing_tensor_is_named(tmp_path, tensors):
     del tensors["model.layers.1.mlp.up_proj.weight"]
     save_file(tensors, tmp_path / "model.safetensors")
     with pytest.raises(ModelError, match=r"no tensor model\.layers\.1\.mlp\.up_proj\.weight"):
-        load_weights(tmp_path, tiny_model(TIED), ignore)
+        tiny_weights(TIED, tiny_model(TIED), tmp_path)
 
 
 def test_a_tensor_of_another_shape_is_refused_with_both_shapes(tmp_path, tensors):
@@ -57,23 +56,23 @@ def test_a_tensor_of_another_shape_is_refused_with_both_shapes(tmp_path, tensors
     save_file(tensors, tmp_path / "model.safetensors")
     wanted = r"model\.norm\.weight .*wanted shape \(72,\) by config\.json, found \(71,\)"
     with pytest.raises(ModelError, match=wanted):
-        load_weights(tmp_path, tiny_model(TIED), ignore)
+        tiny_weights(TIED, tiny_model(TIED), tmp_path)
 
 
 def test_a_cut_off_file_is_a_model_error(tmp_path):
     whole = (folder(TIED) / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ModelError, match="is no readable safetensors file"):
-        load_weights(tmp_path, tiny_model(TIED), ignore)
+        tiny_weights(TIED, tiny_model(TIED), tmp_path)
 
 
 def test_a_folder_without_weights_says_so(tmp_path):
     with pytest.raises(ModelError, match="holds neither"):
-        load_weights(tmp_path, tiny_model(TIED), ignore)
+        tiny_weights(TIED, tiny_model(TIED), tmp_path)
 
 
 def test_an_index_that_names_an_absent_shard_is_refused(tmp_path):
     index = {"weight_map": {"model.norm.weight": "model-9.safetensors"}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(ModelError, match=r"lacks model-9\.safetensors"):
-        load_weights(tmp_path, tiny_model(TIED), ignore)
+        tiny_weights(TIED, tiny_model(TIED), tmp_path)

@@ -14,12 +14,10 @@ def _read(*argv: str) -> options.Request:
     return options.read(parser.parse_args(["--model", "m", *argv]))
 
 
-def test_a_copy_of_the_model_spans_the_slice_unless_said_otherwise(monkeypatch: pytest.MonkeyPatch):
-    slice_flags = ("--tpu", "tpu7x", "--topology", "2x2x1")
-    assert _read(*slice_flags).settings.tensor_parallel == 8
-    assert _read(*slice_flags, "--tensor-parallel", "4").settings.tensor_parallel == 4
-    monkeypatch.setenv("RADIXLOOM_TENSOR_PARALLEL", "2")
-    assert _read(*slice_flags).settings.tensor_parallel == 2
+def test_a_cpu_is_cut_into_as_many_devices_as_the_settings_want():
+    assert _read("--tpu", "cpu").hardware.devices == 1
+    assert _read("--tpu", "cpu", "--cpu-devices", "4").hardware.devices == 4
+    assert _read("--tpu", "cpu", "--tensor-parallel", "2").hardware.devices == 2
 
 
 def test_two_by_four_is_one_host_unless_said_otherwise():

@@ -1,0 +1,117 @@
+"""However the model is cut over devices, the tokens are those of one device."""
+
+import re
+
+import pytest
+from support.goldens import PROMPTS, assert_same_top, golden
+from support.step_driver import Job, run
+from support.tiny_models import TIED, UNTIED, tiny_model, tiny_runner
+
+from radixloom_runtime.errors import ConfigurationError
+from radixloom_runtime.models.sharding import MeshShape
+
+pytestmark = pytest.mark.timeout(300)  # compiles two steps of each model, on a busy machine
+
+
+def cut(tensor: int, expert: int = 1) -> MeshShape:
+    return MeshShape(expert=expert, tensor=tensor)
+
+
+def param(name: str, shape: MeshShape, *, slow: bool = True):
+    marks = (pytest.mark.slow,) if slow else ()
+    return pytest.param(name, shape, marks=marks, id=f"{name}-{shape.expert}x{shape.tensor}")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        param(UNTIED, cut(4), slow=False),
+        param(UNTIED, cut(2)),
+        param(UNTIED, cut(2, 2)),
+        param("qwen3", cut(2)),
+        param("qwen3", cut(4)),
+        param("qwen2-bias", cut(4)),
+        param("phi3", cut(2)),
+        param("phi3", cut(4)),
+        param("olmo2", cut(4)),
+        param("glm4", cut(4)),
+        param("gemma2", cut(4)),
+        param("gemma3-text", cut(4)),
+        param("mistral-swa", cut(4)),
+        param("smollm3", cut(4)),
+        param("mixtral", cut(4)),
+        param("qwen2-moe", cut(2, 2)),
+        param("qwen3-moe-sparse", cut(2, 2), slow=False),
+        param("qwen3-moe-sparse", cut(1, 4)),
+        param("qwen3-moe-sparse", cut(4)),
+        param("qwen3-moe-sparse", cut(1, 2)),
+        param("deepseek-v2-lite", cut(4)),
+        param("deepseek-v2-lite", cut(2, 2)),
+        param("deepseek-v3", cut(2)),
+        param("deepseek-v3", cut(1, 4)),
+        param("glm4-moe", cut(2, 2)),
+        param("bailing-moe-v1", cut(2, 2)),
+        param("bailing-moe-v2", cut(2, 2)),
+        param("bailing-hybrid", cut(2)),
+        param("qwen3-next", cut(2)),
+    ],
+)
+def test_a_model_cut_over_devices_gives_the_goldens_tokens(name, shape):
+    data = golden(name)
+    jobs = [
+        Job(
+            data[f"ids_{prompt}"].tolist(),
+            len(data[f"greedy_{prompt}"]),
+            row,
+            range(row * 15, row * 15 + 15),
+            top_logprobs=20,
+        )
+        for row, prompt in enumerate(PROMPTS)
+    ]
+    run(tiny_runner(name, mesh_shape=shape), jobs, chunk_tokens=40)
+    for job, prompt in zip(jobs, PROMPTS, strict=True):
+        assert job.ids == data[f"greedy_{prompt}"].tolist()
+        top = job.results[0].top
+        assert top is not None
+        assert_same_top(top, data[f"top_ids_{prompt}"], data[f"top_logprobs_{prompt}"])
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "found", "fitting"),
+    [
+        (TIED, cut(2), "9 heads cannot be shared out evenly over 2 devices", "1"),
+        (UNTIED, cut(3), "8 heads cannot be shared out evenly over 3 devices", "1, 2, 4, 8"),
+        ("qwen3-moe-sparse", cut(1, 3), "4 heads cannot be shared out evenly over 3", "none"),
+    ],
+)
+def test_what_does_not_divide_is_refused_with_the_sizes_that_would(name, shape, found, fitting):
+    with pytest.raises(ConfigurationError) as raised:
+        tiny_model(name, mesh_shape=shape)
+    assert found in str(raised.value)
+    assert str(raised.value).endswith(f"tensor_parallel can be: {fitting}")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "sums"), [(UNTIED, cut(4), 3), ("qwen3-moe-sparse", cut(2, 2), 5)]
+)
+def test_devices_tell_each_other_sums_of_activations_and_scores_but_never_weights(
+    name, shape, sums
+):
+    runner = tiny_runner(name, mesh_shape=shape)
+    bucket = next(bucket for bucket in runner.programs.layouts if not bucket.mixed)
+    text = runner.programs.step(bucket).as_text()
+    told = re.findall(
+        r"= (\S+?)(?:\{\S*)? (all-gather|all-reduce|all-to-all|collective-\S+?)\(", text
+    )
+    vocab, embed = runner.programs.model.config.vocab_size, runner.programs.model.config.embed_dim
+    assert sorted(told) == [
+        (f"f32[{bucket.rows},{vocab}]", "all-gather"),
+        *[(f"f32[{bucket.tokens},{embed}]", "all-reduce")] * sums,
+    ]
+
+
+def test_a_device_keeps_its_own_part_of_weights_and_pages_and_no_more():
+    one, four = tiny_runner(UNTIED), tiny_runner(UNTIED, mesh_shape=cut(4))
+    whole, part = (runner.programs.model for runner in (one, four))
+    assert part.token_bytes * 2 == whole.token_bytes  # 2 kv heads: pairs of devices share one
+    assert part.device_bytes < 0.3 * whole.device_bytes
