@@ -67,6 +67,8 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
     if settings.warmup:
         for done in programs.compile_all(threads=_num_cpus()):
             phases.advance(done)
+    else:
+        programs.compile_helpers()
     runner.finish(runner.start(StepPlan(0, (), (), ())))
     phases.end()
     counter.mark_warm()
