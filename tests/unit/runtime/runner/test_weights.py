@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 from support.goldens import folder
-from support.tiny_models import TIED, tiny_model, tiny_weights
+from support.tiny_models import TIED, UNTIED, tiny_model, tiny_weights
 
 from radixloom_runtime.errors import ModelError
-from radixloom_runtime.runner.mesh import make_mesh
+from radixloom_runtime.models.sharding import MeshShape
+from radixloom_runtime.runner.mesh import local_places, make_mesh
 from radixloom_runtime.runner.weights import load_weights, num_bytes
 
 
@@ -76,3 +77,28 @@ def test_an_index_that_names_an_absent_shard_is_refused(tmp_path):
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(ModelError, match=r"lacks model-9\.safetensors"):
         tiny_weights(TIED, tiny_model(TIED), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "stacked"),
+    [
+        ("phi3", False),
+        *(
+            pytest.param(name, stacked, marks=pytest.mark.slow)
+            for name in (UNTIED, "qwen3-moe-sparse", "deepseek-v2-lite")
+            for stacked in (False, True)
+        ),
+    ],
+)
+def test_every_device_has_its_own_stretches_of_the_whole_weights(name, stacked):
+    model = tiny_model(name, stacked=stacked, mesh_shape=MeshShape(expert=2, tensor=2))
+    mesh = make_mesh(model.mesh_shape)
+    wholes = tiny_weights(name, tiny_model(name, stacked=stacked))
+    for spec, whole, cut in zip(model.specs, wholes, tiny_weights(name, model), strict=True):
+        parts = {part.device: np.asarray(part.data) for part in cut.addressable_shards}
+        for device, place in local_places(mesh):
+            expected = np.asarray(whole)
+            for dim, stretches in enumerate(spec.held(place)):
+                kept = [expected.take(range(s.start, s.stop), axis=dim) for s in stretches]
+                expected = np.concatenate(kept, axis=dim)
+            np.testing.assert_array_equal(parts[device], expected)
