@@ -92,7 +92,8 @@ def test_a_start_from_what_was_saved_compiles_nothing(tmp_path: Path):
     )
     started = subprocess.run(
         [sys.executable, "-c", script, "--model", str(model), *flags],
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        # as many devices as it was planned for, whatever the tests' own processes have
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"},
         capture_output=True,
         text=True,
         timeout=300,
