@@ -120,7 +120,7 @@ def _ragged(
 def kernel_pages(kernel: Attention, pages: np.ndarray, shape: Shape) -> np.ndarray:
     """Bring pages from the reference's order into the kernel's."""
     if not isinstance(kernel, TPUAttention):
-        return pages
+        return pages if shape.value_dim is None else pages[:, :, 0]
     row = row_layout(shape.head_dim, shape.value_dim)
     rows = np.zeros((*pages.shape[:2], shape.num_kv_heads, row.lanes), np.float32)
     if shape.value_dim is not None:

@@ -32,7 +32,7 @@ class Recurrent(NamedTuple):
 class History(NamedTuple):
     """Carried through the layers, donated to each step, and updated in place."""
 
-    pages: Float[Array, "G S W H"]
+    pages: Float[Array, "G S *W"]
     recurrent: Recurrent | None
     """None for a model whose layers all have pages."""
 

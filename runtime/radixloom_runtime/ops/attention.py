@@ -68,8 +68,8 @@ class Attention(Protocol):
     def page_shape(self, num_kv_heads: int, head_dim: int, *, latent: bool) -> tuple[int, ...]:
         """Return the axes of the pages that hold one token.
 
-        CPU: (2K, H) with k0 v0 k1 v1 ..., or (1, H) for a latent. TPU: one axis, padded and
-        packed. In either the first of them has the kv heads one after another, so that it can be
+        CPU: (2K, H) with k0 v0 k1 v1 ..., or (H,) for a latent. TPU: one axis, padded and packed.
+        In either the first of them has the kv heads one after another, so that it can be
         cut into the heads of several devices.
         """
         ...

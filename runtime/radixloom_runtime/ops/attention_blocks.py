@@ -25,7 +25,7 @@ class Softmax(NamedTuple):
 class Layer(NamedTuple):
     """What all chunks of one layer share."""
 
-    pages: Float[Array, "P S W H"]
+    pages: Float[Array, "P S *W"]
     batch: Ragged
     window: Int[Array, ""] | int | None
     sinks: Float[Array, "K G"] | None
@@ -55,16 +55,16 @@ def begin(
 
 
 def gather(
-    pages: Float[Array, "P S W H"], table: Int[Array, "*B C"], form: Form
+    pages: Float[Array, "P S *W"], table: Int[Array, "*B C"], form: Form
 ) -> tuple[Float[Array, "*B L K H"], Float[Array, "*B L K V"]]:
     """Bring blocks' pages together: keys and values of L = C * S positions each."""
     found = pages.at[table].get(mode="clip").astype(jnp.float32)
-    *batch, num_pages, page_tokens, width, dim = found.shape
+    *batch, num_pages, page_tokens = found.shape[: table.ndim + 1]
     num_tokens = num_pages * page_tokens
     if form.is_latent:
-        latent = found.reshape(*batch, num_tokens, width, dim)
+        latent = found.reshape(*batch, num_tokens, 1, found.shape[-1])
         return latent, latent[..., : form.value_dim]
-    found = found.reshape(*batch, num_tokens, width // 2, 2, dim)
+    found = found.reshape(*batch, num_tokens, -1, 2, found.shape[-1])
     return found[..., 0, :], found[..., 1, :]
 
 

@@ -41,8 +41,10 @@ class CPUAttention(Attention):
     """The kernel; see `ops.attention`."""
 
     @override
-    def page_shape(self, num_kv_heads: int, head_dim: int, *, latent: bool) -> tuple[int, int]:
-        return (1 if latent else 2 * num_kv_heads), head_dim
+    def page_shape(self, num_kv_heads: int, head_dim: int, *, latent: bool) -> tuple[int, ...]:
+        # Not (1, H): XLA then lays the pool out in one way to write it and in another to read it,
+        # and copies it whole, twice a step.
+        return (head_dim,) if latent else (2 * num_kv_heads, head_dim)
 
     @override
     def __call__(
@@ -50,14 +52,14 @@ class CPUAttention(Attention):
         queries: Float[Array, "T N H"],
         keys: Float[Array, "T K H"],
         values: Float[Array, "T K H"] | None,
-        pages: Float[Array, "P S W H"],
+        pages: Float[Array, "P S *W"],
         batch: Ragged,
         page_offset: Int[Array, ""] | int,
         form: Form,
         *,
         window: Int[Array, ""] | int | None = None,
         sinks: Float[Array, " N"] | None = None,
-    ) -> tuple[Float[Array, "T N V"], Float[Array, "P S W H"]]:
+    ) -> tuple[Float[Array, "T N V"], Float[Array, "P S *W"]]:
         batch = batch._replace(
             page_tables=batch.page_tables + page_offset,
             slots=batch.slots + page_offset * pages.shape[1],
@@ -73,11 +75,11 @@ class CPUAttention(Attention):
 
 
 def write(
-    pages: Float[Array, "P S W H"],
+    pages: Float[Array, "P S *W"],
     slots: Int[Array, " T"],
     keys: Float[Array, "T K H"],
     values: Float[Array, "T K H"] | None,
-) -> Float[Array, "P S W H"]:
+) -> Float[Array, "P S *W"]:
     """Put each token's key and value at its slot, in place when donated."""
     new = keys if values is None else jnp.stack([keys, values], axis=2)
     flat = pages.reshape(-1, *pages.shape[2:])

@@ -75,13 +75,13 @@ class HostPages:
         return self._first_of_layer[:, None] + page_ids
 
 
-def _gather(pages: Float[Array, "G S W H"], places: Int[Array, "L I"]) -> Float[Array, "I L S W H"]:
+def _gather(pages: Float[Array, "G S *W"], places: Int[Array, "L I"]) -> Float[Array, "I L S *W"]:
     return jnp.swapaxes(pages[places], 0, 1)
 
 
 def _scatter(
-    pages: Float[Array, "G S W H"], places: Int[Array, "L I"], block: Float[Array, "I L S W H"]
-) -> Float[Array, "G S W H"]:
+    pages: Float[Array, "G S *W"], places: Int[Array, "L I"], block: Float[Array, "I L S *W"]
+) -> Float[Array, "G S *W"]:
     return pages.at[places].set(jnp.swapaxes(block, 0, 1), mode="promise_in_bounds")
 
 

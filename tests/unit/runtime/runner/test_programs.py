@@ -17,9 +17,10 @@ from radixloom_runtime.runner.weights import weight_shapes
 pytestmark = pytest.mark.timeout(300)  # may have to compile
 
 
+@pytest.mark.parametrize("name", [TIED, pytest.param("deepseek-v2-lite", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("mixed", [False, True], ids=["decode", "mixed"])
-def test_a_step_makes_no_copy_of_the_pool(mixed):
-    runner = tiny_runner(TIED)
+def test_a_step_makes_no_copy_of_the_pool(name, mixed):
+    runner = tiny_runner(name)
     bucket = next(bucket for bucket in runner.programs.layouts if bucket.mixed == mixed)
     analysis = runner.programs.step(bucket).memory_analysis()
     assert runner.pool_bytes > 6 << 20
