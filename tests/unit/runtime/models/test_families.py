@@ -5,7 +5,8 @@ wrong moves its logits by far more than the tolerance.
 """
 
 import pytest
-from support.goldens import PROMPTS, assert_same_top, folder, golden
+from support.golden_jobs import assert_gives_goldens
+from support.goldens import assert_same_top, folder, golden
 from support.step_driver import Job, run
 from support.tiny_models import DENSE, HYBRID, SPARSE, WHOLE_ONLY, tiny_model, tiny_runner
 
@@ -28,45 +29,13 @@ families = pytest.mark.parametrize(
 
 @families
 def test_greedy_tokens_and_logprobs_equal_the_goldens(name):
-    data = golden(name)
-    jobs = [
-        Job(
-            data[f"ids_{prompt}"].tolist(),
-            len(data[f"greedy_{prompt}"]),
-            row,
-            range(row * 15, row * 15 + 15),
-            top_logprobs=20,
-        )
-        for row, prompt in enumerate(PROMPTS)
-    ]
-    run(tiny_runner(name), jobs, chunk_tokens=40)
-    for job, prompt in zip(jobs, PROMPTS, strict=True):
-        assert job.ids == data[f"greedy_{prompt}"].tolist()
-        top = job.results[0].top
-        assert top is not None
-        assert_same_top(top, data[f"top_ids_{prompt}"], data[f"top_logprobs_{prompt}"])
+    assert_gives_goldens(tiny_runner(name), name)
 
 
 @pytest.mark.slow
 def test_a_long_engine_turns_long_requests_by_the_long_factors():
-    """The checkpoint's own limit is 512, its original one 64: prompts 5 to 7 are longer."""
-    data = golden("phi3-longrope")
-    jobs = [
-        Job(
-            data[f"ids_{prompt}"].tolist(),
-            len(data[f"greedy_{prompt}"]),
-            row,
-            range(row * 15, row * 15 + 15),
-            top_logprobs=20,
-        )
-        for row, prompt in enumerate((5, 6, 7))
-    ]
-    run(tiny_runner("phi3-longrope"), jobs, chunk_tokens=40)
-    for job, prompt in zip(jobs, (5, 6, 7), strict=True):
-        assert job.ids == data[f"greedy_{prompt}"].tolist()
-    top = jobs[-1].results[0].top
-    assert top is not None
-    assert_same_top(top, data["top_ids_7"], data["top_logprobs_7"])
+    """The checkpoint's own limit is 512, its original one 64: prompts 4 to 7 are longer."""
+    assert_gives_goldens(tiny_runner("phi3-longrope"), "phi3-longrope", (4, 5, 6, 7))
 
 
 @families

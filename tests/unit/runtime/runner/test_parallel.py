@@ -3,8 +3,7 @@
 import re
 
 import pytest
-from support.goldens import PROMPTS, assert_same_top, golden
-from support.step_driver import Job, run
+from support.golden_jobs import assert_gives_goldens
 from support.tiny_models import TIED, UNTIED, tiny_model, tiny_runner
 
 from radixloom_runtime.errors import ConfigurationError
@@ -57,23 +56,7 @@ def param(name: str, shape: MeshShape, *, slow: bool = True):
     ],
 )
 def test_a_model_cut_over_devices_gives_the_goldens_tokens(name, shape):
-    data = golden(name)
-    jobs = [
-        Job(
-            data[f"ids_{prompt}"].tolist(),
-            len(data[f"greedy_{prompt}"]),
-            row,
-            range(row * 15, row * 15 + 15),
-            top_logprobs=20,
-        )
-        for row, prompt in enumerate(PROMPTS)
-    ]
-    run(tiny_runner(name, mesh_shape=shape), jobs, chunk_tokens=40)
-    for job, prompt in zip(jobs, PROMPTS, strict=True):
-        assert job.ids == data[f"greedy_{prompt}"].tolist()
-        top = job.results[0].top
-        assert top is not None
-        assert_same_top(top, data[f"top_ids_{prompt}"], data[f"top_logprobs_{prompt}"])
+    assert_gives_goldens(tiny_runner(name, mesh_shape=shape), name)
 
 
 @pytest.mark.parametrize(
