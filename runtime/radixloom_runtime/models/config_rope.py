@@ -66,13 +66,17 @@ class Rope:
     """Layers without positions ("NoPE")."""
 
 
-def parse_rope(raw: Raw) -> Rope:
-    """Read the rope of a model that has one kind. Raises: `ModelError`."""
+def parse_rope(raw: Raw, *, may_be_long: bool = False) -> Rope:
+    """Read the rope of a model that has one kind. Raises: `ModelError`.
+
+    `may_be_long`: the family has LongRoPE; in others no reference output checks it.
+    """
     described = {
         "original_max_position_embeddings": raw.get("original_max_position_embeddings"),
         "max_position_embeddings": raw.get("max_position_embeddings"),
     } | _present(described_rope(raw))
-    return rope_of(described, float(raw.get("rope_theta") or _DEFAULT_THETA))
+    theta = float(raw.get("rope_theta") or _DEFAULT_THETA)
+    return rope_of(described, theta, may_be_long=may_be_long)
 
 
 def described_rope(raw: Raw) -> Raw:
@@ -80,17 +84,19 @@ def described_rope(raw: Raw) -> Raw:
     return raw.get("rope_parameters") or raw.get("rope_scaling") or {}
 
 
-def rope_of(described: Raw, theta: float) -> Rope:
+def rope_of(described: Raw, theta: float, *, may_be_long: bool = False) -> Rope:
     """Give a description its type; `theta` where it names none. Raises: `ModelError`."""
     theta = float(described.get("rope_theta") or theta)
     kind = described.get("rope_type") or described.get("type") or "default"
     if kind == "default":
         return Rope(theta)
-    make = _KINDS.get(kind)
-    if make is None:
-        supported = ", ".join(sorted({"default", *_KINDS}))
-        raise ModelError(f"rope type {kind!r} is not supported; supported: {supported}")
-    return make(described, theta)
+    kinds = _KINDS | (_LONG_KINDS if may_be_long else {})
+    if kind not in kinds:
+        supported = ", ".join(sorted({"default", *kinds}))
+        raise ModelError(
+            f"rope type {kind!r} is not supported in this family; supported: {supported}"
+        )
+    return kinds[kind](described, theta)
 
 
 def rotary_dim(raw: Raw, head_dim: int) -> int:
@@ -155,13 +161,10 @@ def _long(described: Raw, theta: float) -> Rope:
     return Rope(theta, scaling, grown)
 
 
-_KINDS: dict[str, Callable[[Raw, float], Rope]] = {
-    "linear": _linear,
-    "llama3": _llama3,
-    "yarn": _yarn,
-    "longrope": _long,
-    "su": _long,  # its name at first
-}
+_Kinds = dict[str, Callable[[Raw, float], Rope]]
+_KINDS: _Kinds = {"linear": _linear, "llama3": _llama3, "yarn": _yarn}
+_LONG_KINDS: _Kinds = {"longrope": _long, "su": _long}
+"""Two names of one; "su" was the first."""
 
 
 def _original(described: Raw) -> int:

@@ -38,7 +38,9 @@ def _shared(raw: Raw) -> dict[str, Any]:
         "qkv_bias": bias,
         "out_bias": bias,
         "tie_embeddings": bool(raw.get("tie_word_embeddings", True)),
-        "activation": activation(raw, "hidden_activation"),
+        "activation": activation(
+            {"hidden_activation": "gelu_pytorch_tanh"} | raw, "hidden_activation"
+        ),
         "attention_scale": required(raw, "query_pre_attn_scalar", int) ** -0.5,
         "attention_soft_cap": raw.get("attn_logit_softcapping"),
         "logit_soft_cap": raw.get("final_logit_softcapping"),

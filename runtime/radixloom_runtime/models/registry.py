@@ -143,8 +143,10 @@ def parse_config(raw: Raw) -> ModelConfig:
             f"architecture {architecture!r} is not supported; supported:"
             f" {', '.join(sorted(_ARCHITECTURES))}"
         )
-    if raw.get("quantization_config"):
-        method = raw["quantization_config"].get("quant_method", "an unnamed method")
+    quantization = raw.get("quantization_config")
+    if quantization:
+        named = isinstance(quantization, dict) and quantization.get("quant_method")
+        method = named or "an unnamed method"
         raise ModelError(
             f"the checkpoint is quantized ({method}), which is not served yet;"
             " take the release in bfloat16"

@@ -1,14 +1,16 @@
 """SmolLM3: Llama's layers, of which every fourth knows no positions (`SmolLM3ForCausalLM`)."""
 
+from radixloom_runtime.errors import ModelError
 from radixloom_runtime.models.config import ModelConfig, common
 from radixloom_runtime.models.config_rope import Raw, Rope, parse_rope
-from radixloom_runtime.models.windows import Windows
 
 _TURNED, _OFF = 0, 1
 
 
 def configure(raw: Raw) -> ModelConfig:
-    """Describe the family."""
+    """Describe the family. Raises: `ModelError`."""
+    if raw.get("use_sliding_window"):  # no release has it, and no reference output checks it
+        raise ModelError("use_sliding_window of a SmolLM3 is not supported; only false is")
     bias = bool(raw.get("attention_bias", False))
     rope = parse_rope(raw)
     return common(
@@ -19,7 +21,6 @@ def configure(raw: Raw) -> ModelConfig:
         tie_embeddings=bool(raw.get("tie_word_embeddings", True)),
         ropes=(rope, Rope(rope.theta, is_off=True)),
         rope_of_layer=_rope_of_layer(raw),
-        windows=_windows(raw),
     )
 
 
@@ -30,9 +31,3 @@ def _rope_of_layer(raw: Raw) -> tuple[int, ...]:
         interval: int = raw.get("no_rope_layer_interval") or 4
         turns = [int((i + 1) % interval != 0) for i in range(raw["num_hidden_layers"])]
     return tuple(_TURNED if turn else _OFF for turn in turns)
-
-
-def _windows(raw: Raw) -> Windows:
-    """Only where switched on: for the layers that turn."""
-    window = raw.get("sliding_window") if raw.get("use_sliding_window") else None
-    return tuple(window if kind == _TURNED else None for kind in _rope_of_layer(raw))

@@ -7,6 +7,7 @@ from support.goldens import folder
 from support.tiny_models import DENSE, HYBRID, SPARSE, TIED, UNTIED
 
 from radixloom_runtime.errors import ModelError
+from radixloom_runtime.models.config import Activation
 from radixloom_runtime.models.registry import parse_config, read_config
 
 LONG = {"type": "longrope", "short_factor": [1.0], "original_max_position_embeddings": 8}
@@ -40,7 +41,6 @@ def test_head_dim_and_kv_heads_have_defaults():
         ({"hidden_act": "gelu"}, "activation 'gelu' is not supported"),
         ({"rope_scaling": {"rope_type": "dynamic"}}, "rope type 'dynamic' is not supported"),
         ({"rope_scaling": {"type": "yarn"}}, "wants factor as a number, found None"),
-        ({"rope_scaling": LONG | {"long_factor": 2}}, "long_factor as a list of numbers, found 2"),
         ({"rope_scaling": {"rope_type": "linear"}}, "wants factor as a number, found None"),
         ({"hidden_size": 27, "num_attention_heads": 9}, "wants an even head_dim, found 3"),
     ],
@@ -48,6 +48,12 @@ def test_head_dim_and_kv_heads_have_defaults():
 def test_a_config_that_cannot_be_served_is_refused(change, message):
     with pytest.raises(ModelError, match=message):
         parse_config(raw() | change)
+
+
+def test_longrope_wants_its_factors_as_lists():
+    described = {"rope_scaling": LONG | {"long_factor": 2}}
+    with pytest.raises(ModelError, match="long_factor as a list of numbers, found 2"):
+        parse_config(raw("phi3-longrope") | described)
 
 
 def test_a_model_reaches_as_far_as_its_yarn():
@@ -72,7 +78,32 @@ def test_a_broken_config_is_a_model_error(tmp_path):
         read_config(tmp_path)
 
 
-def test_a_quantized_checkpoint_is_refused_and_never_read_without_its_scales():
-    quantized = raw() | {"quantization_config": {"quant_method": "compressed-tensors"}}
-    with pytest.raises(ModelError, match="quantized \\(compressed-tensors\\)"):
-        parse_config(quantized)
+@pytest.mark.parametrize(
+    ("described", "method"),
+    [
+        ({"quant_method": "compressed-tensors"}, "compressed-tensors"),
+        ({"bits": 4}, "an unnamed method"),
+        ("fp8", "an unnamed method"),
+    ],
+)
+def test_a_quantized_checkpoint_is_refused_and_never_read_without_its_scales(described, method):
+    with pytest.raises(ModelError, match=f"quantized \\({method}\\)"):
+        parse_config(raw() | {"quantization_config": described})
+
+
+@pytest.mark.parametrize("found", [{"type": "longrope"}, {"rope_type": "su"}])
+def test_longrope_is_refused_outside_of_the_family_whose_numbers_are_checked(found):
+    with pytest.raises(ModelError, match=r"rope type '\w+' is not supported in this family"):
+        parse_config(raw() | {"rope_scaling": LONG | {"long_factor": [1.0]} | found})
+
+
+def test_a_smollm3_with_windows_is_refused_and_not_served_with_those_of_other_layers():
+    change = {"use_sliding_window": True, "sliding_window": 32}
+    with pytest.raises(ModelError, match="use_sliding_window of a SmolLM3 is not supported"):
+        parse_config(raw("smollm3") | change)
+
+
+def test_a_gemma_that_names_no_activation_has_its_familys_own():
+    described = raw("gemma3-text")
+    del described["hidden_activation"]
+    assert parse_config(described).activation is Activation.GELU_TANH
