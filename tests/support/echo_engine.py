@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from radixloom_runtime.wire.channels import EngineChannel
@@ -187,7 +188,7 @@ def main() -> None:
     parser.add_argument("--start-seconds", type=float, default=0.0)
     parser.add_argument("--fail", type=int)
     arguments = parser.parse_args()
-    with EngineChannel(arguments.address) as channel:
+    with closing(EngineChannel(arguments.address)) as channel:
         engine = EchoEngine(channel)
         if arguments.fail is not None:
             channel.send([Failed("wanted 4 GiB for weights, found 2 GiB", arguments.fail)])

@@ -15,6 +15,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any, Protocol
 
 import structlog
@@ -114,7 +115,7 @@ def run_engine(
     step_limit_seconds: float,
 ) -> int:
     """Connect to the server and serve until drained; return the exit code."""
-    with EngineChannel(address) as channel:
+    with closing(EngineChannel(address)) as channel:
         engine = _Engine(channel, settings, build_runner)
         watchdog = Watchdog(
             parent_pid=parent_pid,
@@ -192,7 +193,7 @@ class _Engine:
 
     def _lead(self) -> None:
         """Gather the other hosts, build with them, and serve."""
-        with Leader(self._settings) as leader, farewell(leader):
+        with closing(Leader(self._settings)) as leader, farewell(leader):
             self._peers = leader
             tell = follower_reports(self._channel)
             began = time.monotonic()
@@ -217,7 +218,7 @@ class _Engine:
 
     def _follow(self) -> None:
         """Join rank 0, build with it, and run its plans."""
-        with Follower(self._settings) as follower, farewell(follower):
+        with closing(Follower(self._settings)) as follower, farewell(follower):
             self._peers = follower
             self._report(self._in_slice_phase(0, 0))
             follower.join()

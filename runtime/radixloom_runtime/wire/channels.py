@@ -6,8 +6,6 @@ lives, and a dead engine leaves nothing that a second one could collide with.
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import zmq
 import zmq.asyncio
@@ -75,14 +73,3 @@ class EngineChannel:
     def close(self) -> None:
         """Close after the last messages have left (at most a second)."""
         self._context.destroy(linger=1000)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

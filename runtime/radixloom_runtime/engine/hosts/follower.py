@@ -13,8 +13,6 @@ import queue
 import secrets
 import threading
 import time
-from types import TracebackType
-from typing import Self
 
 import structlog
 
@@ -102,14 +100,10 @@ class Follower:
     def next(self, *, timeout_seconds: float) -> LeaderMessage | None:
         """Take what the leader said next, after waiting at most so long.
 
-        Raises: `HostLostError`, `ConfigurationError` where the leader will not have this host.
+        Raises: `HostLostError`.
         """
         try:
-            heard = (
-                self._heard.get(timeout=timeout_seconds)
-                if timeout_seconds
-                else (self._heard.get_nowait())
-            )
+            heard = self._heard.get(timeout=timeout_seconds)
         except queue.Empty:
             return None
         if isinstance(heard, HostLostError):
@@ -121,7 +115,7 @@ class Follower:
         return None if self._lost is None else str(self._lost)
 
     def end(self, reason: str) -> None:
-        """Tell the leader that this host fails; returns once it has left, or soon after."""
+        """Tell the leader that this host fails; leaves soon, at the latest with `close`."""
         self.say(End(reason))
 
     def close(self) -> None:
@@ -130,17 +124,6 @@ class Follower:
             self._closing.set()
             self._attendant.join(_FLUSH_SECONDS)
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # --- before there is a session
 

@@ -13,8 +13,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 import structlog
 
@@ -123,17 +121,6 @@ class Leader:
         self._closing.set()
         self._attendant.join()
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _wait(
         self,

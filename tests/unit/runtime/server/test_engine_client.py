@@ -1,6 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -55,7 +55,7 @@ async def _talk(folder: Path) -> AsyncIterator[Talk]:
     told = asyncio.Queue[StateMessage]()
     client = EngineClient(server, on_state=told.put_nowait)
     running = asyncio.create_task(client.run())
-    with EngineChannel(channels.address_in(folder)) as engine:
+    with closing(EngineChannel(channels.address_in(folder))) as engine:
         yield Talk(client, engine, told)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import closing
 
 import pytest
 
@@ -24,7 +25,7 @@ def receive(engine: EngineChannel) -> list:
 def test_messages_pass_in_both_directions_and_in_order(address):
     async def talk() -> None:
         server = ServerChannel(address)
-        with EngineChannel(address) as engine:
+        with closing(EngineChannel(address)) as engine:
             await server.send(Abort("a"), Abort("b"))
             assert receive(engine) == [Abort("a"), Abort("b")]
             engine.send([Failed("why", 1), Output(request_id="a", token_ids=[1])])
@@ -38,7 +39,7 @@ def test_messages_pass_in_both_directions_and_in_order(address):
 def test_several_frames_are_taken_at_once(address):
     async def talk() -> None:
         server = ServerChannel(address)
-        with EngineChannel(address) as engine:
+        with closing(EngineChannel(address)) as engine:
             for index in range(50):
                 await server.send(Abort(str(index)))
             heard = []
@@ -51,7 +52,7 @@ def test_several_frames_are_taken_at_once(address):
 
 
 def test_receiving_waits_only_as_long_as_it_was_told(address):
-    with EngineChannel(address) as engine:
+    with closing(EngineChannel(address)) as engine:
         before = time.monotonic()
         assert engine.receive(timeout_seconds=0.1) == []
         assert 0.05 < time.monotonic() - before < 2.0
@@ -59,7 +60,7 @@ def test_receiving_waits_only_as_long_as_it_was_told(address):
 
 def test_what_was_sent_before_the_server_listened_arrives(address):
     async def talk() -> None:
-        with EngineChannel(address) as engine:
+        with closing(EngineChannel(address)) as engine:
             engine.send([Failed("early", 1)])
             server = ServerChannel(address)
             assert await asyncio.wait_for(server.receive(), SECONDS) == [Failed("early", 1)]
@@ -71,7 +72,7 @@ def test_what_was_sent_before_the_server_listened_arrives(address):
 def test_the_last_words_leave_before_the_channel_closes(address):
     async def talk() -> None:
         server = ServerChannel(address)
-        with EngineChannel(address) as engine:
+        with closing(EngineChannel(address)) as engine:
             await server.send(Drain())
             assert receive(engine) == [Drain()]
             engine.send([Failed("last words", 1)])
@@ -84,7 +85,7 @@ def test_the_last_words_leave_before_the_channel_closes(address):
 def test_sending_nothing_sends_no_frame(address):
     async def talk() -> None:
         server = ServerChannel(address)
-        with EngineChannel(address) as engine:
+        with closing(EngineChannel(address)) as engine:
             engine.send([])
             engine.send([Failed("something", 1)])
             assert await asyncio.wait_for(server.receive(), SECONDS) == [Failed("something", 1)]
@@ -96,7 +97,7 @@ def test_sending_nothing_sends_no_frame(address):
 def test_a_frame_that_is_no_message_is_an_error_at_the_receiver(address):
     async def talk() -> None:
         server = ServerChannel(address)
-        with EngineChannel(address) as engine:
+        with closing(EngineChannel(address)) as engine:
             await server._socket.send(b"\x00nonsense")
             with pytest.raises(WireError):
                 receive(engine)
