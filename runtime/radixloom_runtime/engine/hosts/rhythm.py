@@ -20,8 +20,7 @@ class Rhythm:
     drain: float = 4.0
     """For followers to say that they are done, once drained."""
     cause: float = 2.0
-    """After a step failed here, for a lost host to show itself as the cause; and after a loss is
-    known, for the main thread to end in order before the watchdog ends the process."""
+    """After a step failed here, for a lost host to show itself as the cause."""
 
 
 RHYTHM = Rhythm()

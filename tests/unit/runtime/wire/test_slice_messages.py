@@ -6,7 +6,7 @@ from hypothesis import given
 
 from radixloom_runtime.wire import slice_messages
 from radixloom_runtime.wire.messages import Sampling
-from radixloom_runtime.wire.plan import Chunk, PageGrant, RowStart, StepPlan
+from radixloom_runtime.wire.plan import Chunk, PageGrant, PageMove, RowStart, StepPlan
 from radixloom_runtime.wire.slice_messages import (
     Beat,
     Begin,
@@ -55,8 +55,12 @@ plans = st.builds(
             top_logprobs=st.none() | st.integers(0, 20),
             prompt_logprobs=st.none() | st.integers(0, 20),
             next_ids=ids,
+            guessed_ids=ids,
         ),
         max_size=3,
+    ).map(tuple),
+    moves=st.lists(
+        st.builds(PageMove, page_id=numbers, slot=numbers, to_host=st.booleans()), max_size=3
     ).map(tuple),
 )
 
