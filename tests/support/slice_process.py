@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from support.toy_engine import toy_engine
 
 from radixloom_runtime import cli
 from radixloom_runtime.engine import launch
@@ -166,14 +167,6 @@ def running_slice(folder: Path, num_hosts: int = 2, **settings: Any) -> Iterator
         running.close()
 
 
-def _launch_toy(address: str, settings: Any) -> tuple[list[str], dict[str, str]]:
-    argv, environment = _real_command(address, settings)
-    argv[argv.index("radixloom_runtime.engine")] = "support.toy_engine"
-    return argv, environment
-
-
-_real_command = launch.engine_command
-
 if __name__ == "__main__":
-    launch.engine_command = _launch_toy
+    launch.engine_command = toy_engine
     sys.exit(cli.main())

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from support.toy_runner import VOCAB_SIZE, ToyHandle, ToyRunner
 
-from radixloom_runtime.engine import launch
+from radixloom_runtime.engine.launch import engine_command
 from radixloom_runtime.engine.main import main
 from radixloom_runtime.errors import ModelError
 from radixloom_runtime.settings import RuntimeSettings
@@ -85,8 +85,8 @@ def build_toy(settings: RuntimeSettings, progress: Callable[[Starting], None]) -
 
 
 def toy_engine(address: str, settings: RuntimeSettings) -> tuple[Sequence[str], Mapping[str, str]]:
-    """Start this engine in the place of the real one; see `support.http_server`."""
-    argv, environment = launch.engine_command(address, settings)
+    """The command of the real engine, with this entry point in the place of its own."""
+    argv, environment = engine_command(address, settings)
     module = argv.index("radixloom_runtime.engine")
     argv[module] = "support.toy_engine"
     return argv, environment | {"PYTHONPATH": str(TESTS)}

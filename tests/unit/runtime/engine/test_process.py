@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.goldens import folder as golden
 from support.serving import request
-from support.toy_engine import FAULTY, HANGING, NO_SUCH_MODEL
+from support.toy_engine import FAULTY, HANGING, NO_SUCH_MODEL, toy_engine
 from support.toy_runner import expected_tokens
 
 from radixloom_runtime.capacity import told_in
@@ -38,13 +38,6 @@ PATIENCE_SECONDS = 20.0
 TESTS = Path(__file__).parents[3]
 LIMITS = Limits(num_pages=64, page_tokens=4, max_rows=8, step_tokens=32, max_model_len=128)
 """What the toy engine decides without settings."""
-
-
-def toy_command(address: str, settings: RuntimeSettings) -> tuple[list[str], dict[str, str]]:
-    """The command of the real engine, with the toy's entry point in the place of its own."""
-    argv, env = engine_command(address, settings)
-    argv[argv.index("radixloom_runtime.engine")] = "support.toy_engine"
-    return argv, {**env, "PYTHONPATH": str(TESTS)}
 
 
 class Engine:
@@ -91,7 +84,7 @@ class Engine:
 
 
 @contextmanager
-def engine(folder: Path, *, command=toy_command, **settings) -> Iterator[Engine]:
+def engine(folder: Path, *, command=toy_engine, **settings) -> Iterator[Engine]:
     address = address_in(folder)
     channel = ServerChannel(address)
     argv, env = command(address, RuntimeSettings(**settings))
@@ -260,10 +253,9 @@ def test_the_engine_ends_when_the_server_is_killed(tmp_path):
     """A parent of its own, so that it can be killed: it prints the engine's pid and sleeps."""
     script = (
         "import subprocess, sys, time\n"
-        "from radixloom_runtime.engine.launch import engine_command\n"
+        "from support.toy_engine import toy_engine\n"
         "from radixloom_runtime.settings import RuntimeSettings\n"
-        "argv, env = engine_command(sys.argv[1], RuntimeSettings())\n"
-        "argv[argv.index('radixloom_runtime.engine')] = 'support.toy_engine'\n"
+        "argv, env = toy_engine(sys.argv[1], RuntimeSettings())\n"
         "engine = subprocess.Popen(argv, env=env)\n"
         "print(engine.pid, flush=True)\n"
         "time.sleep(600)\n"
