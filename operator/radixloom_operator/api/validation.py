@@ -8,6 +8,7 @@ raises on account of a user's object.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from pydantic import ValidationError
@@ -134,14 +135,19 @@ def weights_fit(service: LLMService) -> Problem | None:
 
 
 def _memory_fraction(service: LLMService) -> float:
-    """Return what the engine will be told by its environment, or its default."""
+    """Return what the engine will be told by a flag or else its environment, or its default."""
     default: float = RuntimeSettings.model_fields["memory_fraction"].default
-    name = f"{ENV_PREFIX}MEMORY_FRACTION"
-    given = [one.value for one in service.spec.engine.env if one.name == name and one.value]
+    name, flag = f"{ENV_PREFIX}MEMORY_FRACTION", "--memory-fraction"
+    engine = service.spec.engine
+    by_env = [one.value for one in engine.env if one.name == name and one.value]
+    words = " ".join(engine.args).replace(f"{flag}=", f"{flag} ").split()
+    by_flag = [value for word, value in pairwise(words) if word == flag]
+    given = by_env + by_flag
     try:
-        return float(given[-1]) if given else default
+        fraction = float(given[-1]) if given else default
     except ValueError:
-        return 1.0  # the engine will refuse it, by name
+        fraction = 1.0
+    return fraction if 0 < fraction <= 1 else 1.0  # the engine will refuse it, by name
 
 
 RULES: tuple[Rule, ...] = (

@@ -1,5 +1,7 @@
 """What the operator itself makes of a spec, whatever the API server let through."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -66,12 +68,12 @@ def test_many_mistakes_are_counted_not_listed():
     assert problem.message.endswith("and 4 more")
 
 
-def _weights(size: str, generation: str, topology: str, *env: dict[str, str]) -> str | None:
+def _weights(size: str, generation: str, topology: str, **engine: list[Any]) -> str | None:
     """Return why weights of that size are refused."""
     change = {
         **tpu(generation, topology),
         "spec.model.weightsSize": size,
-        "spec.engine.env": list(env),
+        **{f"spec.engine.{name}": value for name, value in engine.items()},
     }
     found = accept(manifest(change))
     if isinstance(found, LLMService):
@@ -94,9 +96,27 @@ def test_weights_are_shared_out_over_all_devices_of_a_slice():
     assert _weights("690Gi", "v7x", "2x2x1")
 
 
-def test_the_share_of_memory_that_the_engine_is_told_counts():
-    all_of_it = {"name": "RADIXLOOM_MEMORY_FRACTION", "value": "0.98"}
-    assert _weights("15.3Gi", "v5e", "1x1", all_of_it) is None
+def _share(value: str) -> list[dict[str, str]]:
+    return [{"name": "RADIXLOOM_MEMORY_FRACTION", "value": value}]
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        {"env": _share("0.98")},
+        {"args": ["--memory-fraction=0.98"]},
+        {"args": ["--no-warmup", "--memory-fraction", "0.98"], "env": _share("0.5")},
+    ],
+)
+def test_the_share_of_memory_that_the_engine_is_told_counts(engine: dict[str, list[Any]]):
+    assert _weights("15.3Gi", "v5e", "1x1", **engine) is None
+
+
+@pytest.mark.parametrize("share", ["0", "-1", "nan", "inf", "much"])
+def test_a_share_of_memory_that_no_engine_takes_stops_no_reconciling(share: str):
+    message = _weights("20Gi", "v5e", "1x1", env=_share(share))
+    assert message
+    assert "memory_fraction 1)" in message
 
 
 @pytest.mark.parametrize(
