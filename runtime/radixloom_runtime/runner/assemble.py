@@ -19,6 +19,7 @@ from radixloom_runtime.ops.attention_choice import attention_for
 from radixloom_runtime.runner import compile_cache
 from radixloom_runtime.runner.buckets import all_buckets
 from radixloom_runtime.runner.build import BuiltRunner, Phases
+from radixloom_runtime.runner.distributed import check_mesh, join_processes, least_of_hosts
 from radixloom_runtime.runner.history import make_history, recurrent_bytes
 from radixloom_runtime.runner.memory import (
     Device,
@@ -49,15 +50,17 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
         raise ConfigurationError("no model: set --model to a checkpoint folder")
     compile_cache.use_cache(settings.compile_cache_dir)
     counter = compile_cache.CompileCounter()
+    join_processes(settings)
     use_cpu_devices(settings.cpu_devices)
     devices = jax.devices()
     model = define_model(settings, read_config(folder), devices)
     mesh = make_mesh(model.mesh_shape, devices)
+    check_mesh(mesh)
     _log.info("mesh", device=devices[0].device_kind, **asdict(model.mesh_shape))
-    check_model_room(settings, model, mesh.local_devices[0])
+    check_model_room(settings, model, mesh.local_devices)
     phases.begin("weights", num_bytes(model, mesh), "bytes")
     weights = load_weights(folder, model, mesh, phases.advance)
-    limits = decide_limits(settings, model, mesh.local_devices)
+    limits = least_of_hosts(decide_limits(settings, model, mesh.local_devices))
     if model.config.turns_by_length:
         config = replace(model.config, max_positions=limits.max_model_len)
         model = define_model(settings, config, devices)
@@ -112,11 +115,11 @@ def define_model(settings: RuntimeSettings, config: ModelConfig, devices: Sequen
     return make(mesh_shape=last)
 
 
-def check_model_room(settings: RuntimeSettings, model: Model, device: Device) -> None:
+def check_model_room(settings: RuntimeSettings, model: Model, devices: Sequence[Device]) -> None:
     """Refuse a model that cannot fit, before anything is loaded. Raises: `CapacityError`."""
     check_room(
         settings,
-        device,
+        devices,
         weights_bytes=model.device_bytes,
         token_bytes=model.token_bytes,
         num_devices=model.mesh_shape.num_devices,

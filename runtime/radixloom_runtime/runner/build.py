@@ -40,11 +40,6 @@ def build_runner(settings: RuntimeSettings, progress: Progress) -> BuiltRunner:
     Calls `progress` from this thread, a few times a second.
     Raises: `ModelError`, `CapacityError`, `ConfigurationError`.
     """
-    if settings.num_hosts > 1:
-        raise ConfigurationError(
-            f"num_hosts {settings.num_hosts} is not possible yet: it comes with the multi-host"
-            " engine; set it to 1"
-        )
     if settings.data_parallel > 1:
         raise ConfigurationError(
             f"data_parallel {settings.data_parallel} is not possible yet; set it to 1, and run more"

@@ -157,7 +157,7 @@ def _max_model_len(settings: RuntimeSettings, config: ModelConfig, kv_tokens: in
 
 def check_room(
     settings: RuntimeSettings,
-    device: Device,
+    devices: Sequence[Device],
     *,
     weights_bytes: int,
     token_bytes: int,
@@ -165,11 +165,11 @@ def check_room(
 ) -> None:
     """Refuse weights that cannot fit before they are loaded; bytes are of one device.
 
-    Raises: `CapacityError`.
+    `devices` are this host's, `num_devices` those of the slice. Raises: `CapacityError`.
     """
-    on_cpu = device.platform == "cpu"
-    limit = (device.memory_stats() or {}).get("bytes_limit")
-    host_share = available_host_bytes() // (num_devices if on_cpu else 1)
+    on_cpu = devices[0].platform == "cpu"
+    limit = (devices[0].memory_stats() or {}).get("bytes_limit")
+    host_share = available_host_bytes() // (len(devices) if on_cpu else 1)
     problem = capacity.shortfall(
         capacity.Demand(
             weights_bytes=weights_bytes,

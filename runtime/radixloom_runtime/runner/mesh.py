@@ -39,7 +39,8 @@ def use_cpu_devices(count: int | None) -> None:
 def possible_shapes(settings: RuntimeSettings, devices: Sequence[Any]) -> Iterator[MeshShape]:
     """Yield what may be tried: just what the settings say, or from most devices to fewest.
 
-    A CPU is cut only where that was asked for: its devices share the same cores.
+    A CPU is cut only where that was asked for: its devices share the same cores. Several hosts are
+    asked for by that: no device of theirs can stay out.
     Raises: `ConfigurationError`.
     """
     data, expert, wanted = (
@@ -47,6 +48,8 @@ def possible_shapes(settings: RuntimeSettings, devices: Sequence[Any]) -> Iterat
         settings.expert_parallel,
         settings.tensor_parallel,
     )
+    if wanted is None and settings.num_hosts > 1:
+        wanted = len(devices) // data
     on_one = devices[0].platform == "cpu" and settings.cpu_devices is None
     most = expert if on_one else len(devices) // data
     spans = [wanted] if wanted else [n for n in range(most, 0, -1) if n % expert == 0]

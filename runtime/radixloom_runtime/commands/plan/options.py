@@ -115,10 +115,13 @@ def read(arguments: argparse.Namespace) -> Request:
     config = settings.model
     if config is None:
         raise ConfigurationError("no model: set --model to a checkpoint's folder or config.json")
+    hardware = _slice(arguments, settings)
+    if hardware.accelerator is not None:
+        settings = settings.model_copy(update={"num_hosts": hardware.hosts})
     return Request(
         settings=settings,
         config=config,
-        hardware=_slice(arguments, settings),
+        hardware=hardware,
         steps=arguments.steps if arguments.save is None else Steps.ALL,
         save=arguments.save,
         as_json=arguments.json,

@@ -64,7 +64,7 @@ def draft(settings: RuntimeSettings, config: ModelConfig, target: Target) -> Dra
     that the model cannot be shared out to.
     """
     model = define_model(settings, config, target.devices)
-    check_model_room(settings, model, target)
+    check_model_room(settings, model, [target] * model.mesh_shape.num_devices)
     loaded = replace(target, bytes_in_use=model.device_bytes)
     limits = decide_limits(settings, model, [loaded] * model.mesh_shape.num_devices)
     if model.config.turns_by_length:

@@ -16,16 +16,10 @@ from radixloom_runtime.settings import Dtype, RuntimeSettings
 from radixloom_runtime.wire.messages import Starting
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"num_hosts": 2}, "comes with the multi-host engine"),
-        ({"data_parallel": 2}, "data_parallel 2 is not possible yet"),
-    ],
-)
-def test_what_the_engine_cannot_do_yet_is_refused(settings, message):
-    with pytest.raises(ConfigurationError, match=message):
-        build_runner(RuntimeSettings(model=folder(TIED), **settings), lambda _: None)
+def test_attention_in_copies_is_refused():
+    settings = RuntimeSettings(model=folder(TIED), data_parallel=2)
+    with pytest.raises(ConfigurationError, match="data_parallel 2 is not possible yet"):
+        build_runner(settings, lambda _: None)
 
 
 def test_more_devices_than_there_are_is_refused_with_both_numbers():

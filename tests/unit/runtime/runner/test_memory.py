@@ -1,10 +1,19 @@
 """How large the KV cache becomes, and what is said when it cannot."""
 
+from types import SimpleNamespace
+
 import pytest
 from support.tiny_models import TIED, tiny_model
 
 from radixloom_runtime.errors import CapacityError
-from radixloom_runtime.runner.memory import KVPlan, available_host_bytes, plan_kv, plan_rows
+from radixloom_runtime.runner import memory
+from radixloom_runtime.runner.memory import (
+    KVPlan,
+    available_host_bytes,
+    check_room,
+    plan_kv,
+    plan_rows,
+)
 from radixloom_runtime.settings import RuntimeSettings
 
 TOKEN_BYTES = 2 * 2 * 3 * 8 * 4  # layers, k and v, heads, head_dim, float32
@@ -95,3 +104,16 @@ def test_a_model_without_states_runs_as_many_requests_as_is_said():
     settings = RuntimeSettings(max_running_requests=500)
     assert plan_rows(settings, row_bytes=0, free_bytes=0, default_rows=64) == 500
     assert plan_rows(RuntimeSettings(), row_bytes=0, free_bytes=0, default_rows=64) == 64
+
+
+def test_a_cpus_memory_is_shared_by_the_devices_of_its_own_host(monkeypatch):
+    monkeypatch.setattr(memory, "available_host_bytes", lambda: 4 << 30)
+    device = SimpleNamespace(platform="cpu", device_kind="cpu", memory_stats=lambda: None)
+
+    def check(num_local: int) -> None:
+        weights = {"weights_bytes": 3 << 29, "token_bytes": 1}  # 1.5 GiB
+        check_room(RuntimeSettings(), [device] * num_local, num_devices=4, **weights)
+
+    check(num_local=2)
+    with pytest.raises(CapacityError, match=r"whose 1[.]00 GiB"):
+        check(num_local=4)

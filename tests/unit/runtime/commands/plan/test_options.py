@@ -23,7 +23,7 @@ def test_a_cpu_is_cut_into_as_many_devices_as_the_settings_want():
 def test_two_by_four_is_one_host_unless_said_otherwise():
     assert _read("--tpu", "v6e", "--topology", "2x4").hardware.hosts == 1
     two = _read("--tpu", "v6e", "--topology", "2x4", "--chips-per-host", "4")
-    assert two.hardware.hosts == 2
+    assert two.hardware.hosts == two.settings.num_hosts == 2
 
 
 def test_saving_compiles_every_step():
