@@ -21,7 +21,7 @@ from enum import IntEnum
 from radixloom_runtime.errors import EngineError
 
 SLICE_WIRE_VERSION = 1
-"""Bumped with every change of `slice_messages` that the schema digest of a Hello cannot tell."""
+"""Bumped with every change of `slice_messages` that the schema in a Join's terms cannot tell."""
 
 NONCE_BYTES = 16
 NO_SESSION = bytes(NONCE_BYTES)
