@@ -8,7 +8,6 @@ takes tens of milliseconds, in which running streams must go on.
 import asyncio
 import dataclasses
 from http import HTTPStatus
-from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from starlette.exceptions import HTTPException
@@ -46,13 +45,7 @@ ENDPOINTS = frozenset(
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
 
 
-def _body_of(kind: type[TextRequest]) -> dict[str, Any]:
-    """Document the body that `parsing` reads by itself."""
-    schema = {"schema": kind.model_json_schema()}
-    return {"requestBody": {"required": True, "content": {"application/json": schema}}}
-
-
-@router.post("/chat/completions", openapi_extra=_body_of(ChatRequest))
+@router.post("/chat/completions", openapi_extra=parsing.documented(ChatRequest))
 async def create_chat_completion(request: Request) -> Response:
     """Answer a conversation."""
     service = service_of(request)
@@ -63,7 +56,7 @@ async def create_chat_completion(request: Request) -> Response:
     return await _answer(request, wanted, order, form, serving.model)
 
 
-@router.post("/completions", openapi_extra=_body_of(CompletionRequest))
+@router.post("/completions", openapi_extra=parsing.documented(CompletionRequest))
 async def create_completion(request: Request) -> Response:
     """Continue a text."""
     service = service_of(request)
@@ -114,8 +107,8 @@ def build(service: Service) -> FastAPI:
     app.state.service = service
     if not service.lifecycle.follows:
         app.include_router(router)
+        app.include_router(cache_control.router)
     app.include_router(health.router)
-    app.include_router(cache_control.router)
     app.add_exception_handler(RequestError, _on_request_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_middleware(Frame, service=service, endpoints=ENDPOINTS)

@@ -57,11 +57,6 @@ class PinNotFoundError(RequestError):
     status = 404
 
 
-def _body_of(kind: type[BaseModel]) -> dict[str, object]:
-    schema = {"schema": kind.model_json_schema()}
-    return {"requestBody": {"required": True, "content": {"application/json": schema}}}
-
-
 @router.post("/flush_cache")
 async def flush_cache(request: Request) -> Response:
     """Drop every cached prefix that no running request and no pin holds."""
@@ -71,7 +66,7 @@ async def flush_cache(request: Request) -> Response:
     return json_response({"flushed_tokens": reply.num_tokens})
 
 
-@router.post("/pin_prefix", openapi_extra=_body_of(PinRequest))
+@router.post("/pin_prefix", openapi_extra=parsing.documented(PinRequest))
 async def pin_prefix(request: Request) -> Response:
     """Compute a prefix, if need be, and keep it in the cache."""
     service = service_of(request)
@@ -83,7 +78,7 @@ async def pin_prefix(request: Request) -> Response:
     return json_response({"id": pin.request_id, "pinned_tokens": reply.num_tokens})
 
 
-@router.post("/unpin_prefix", openapi_extra=_body_of(UnpinRequest))
+@router.post("/unpin_prefix", openapi_extra=parsing.documented(UnpinRequest))
 async def unpin_prefix(request: Request) -> Response:
     """Let a pinned prefix be evicted again."""
     service = service_of(request)

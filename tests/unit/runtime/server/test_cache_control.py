@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from support.http_server import HttpServer
+from support.http_server import HttpServer, echo_engine
 from support.tiny import FOLDER
 from support.toy_engine import toy_engine
 
@@ -89,3 +89,10 @@ def test_what_cannot_be_pinned_is_told_in_openais_form(server: HttpServer, body,
 def test_an_unknown_pin_is_a_404(server: HttpServer):
     answer = server.client.post("/unpin_prefix", json={"id": "pin-0"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "pin_not_found")
+
+
+def test_a_follower_of_a_slice_has_no_cache_to_keep_by_hand():
+    slice_of_two = {"num_hosts": 2, "leader_address": "127.0.0.1", "wire_secret": "x" * 16}
+    with HttpServer(echo_engine(), rank=1, **slice_of_two) as follower:
+        for path in ("/flush_cache", "/pin_prefix", "/unpin_prefix", "/v1/completions"):
+            assert follower.client.post(path, json={}).status_code == 404
