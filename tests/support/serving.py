@@ -135,7 +135,7 @@ class Service:
 
     def unpin(self, name: str) -> int:
         self.pinned.pop(name, None)
-        unpinned = self.scheduler.unpin(Unpin(request_id=name))
+        unpinned = self.scheduler.unpin(Unpin(request_id="unpin", pin_id=name))
         self.scheduler.check()
         return unpinned.num_tokens
 

@@ -212,9 +212,9 @@ class Scheduler:
 
     def unpin(self, unpin: Unpin) -> CacheChanged:
         """Let a prefix be evicted again, or stop computing it."""
-        if self._pins.is_awaited(unpin.request_id):
-            self.abort(unpin.request_id)
-        num_tokens = self._pins.drop(unpin.request_id) * self.ledger.page_tokens
+        if self._pins.is_awaited(unpin.pin_id):
+            self.abort(unpin.pin_id)
+        num_tokens = self._pins.drop(unpin.pin_id) * self.ledger.page_tokens
         self._batch.may_admit = True
         return CacheChanged(request_id=unpin.request_id, num_tokens=num_tokens)
 

@@ -24,7 +24,7 @@ from radixloom_runtime.wire.messages import CacheChanged, Flush, Pin, Rejected, 
 
 router = APIRouter(tags=["prefix cache"])
 
-_ids = itertools.count()
+_count = itertools.count()
 
 
 class PinRequest(BaseModel):
@@ -62,7 +62,7 @@ async def flush_cache(request: Request) -> Response:
     """Drop every cached prefix that no running request and no pin holds."""
     service = service_of(request)
     service.lifecycle.admit()
-    reply = _done(await service.engine.ask(Flush(request_id=f"flush-{next(_ids)}")))
+    reply = _done(await service.engine.ask(Flush(request_id=_new_id())))
     return json_response({"flushed_tokens": reply.num_tokens})
 
 
@@ -84,7 +84,7 @@ async def unpin_prefix(request: Request) -> Response:
     service = service_of(request)
     service.lifecycle.admit()
     wanted = await parsing.plain_request(request, UnpinRequest)
-    reply = _done(await service.engine.ask(Unpin(request_id=wanted.id)))
+    reply = _done(await service.engine.ask(Unpin(request_id=_new_id(), pin_id=wanted.id)))
     if not reply.num_tokens:
         raise PinNotFoundError(f"there is no pin {wanted.id!r}", param="id", code="pin_not_found")
     return json_response({"unpinned_tokens": reply.num_tokens})
@@ -107,11 +107,15 @@ def prompt_ids_of(wanted: PinRequest, serving: Serving) -> list[int]:
     ).ids
 
 
+def _new_id() -> str:
+    return f"cache-{next(_count)}"
+
+
 async def _pinned(service: Service, pin: Pin) -> CacheChanged | Rejected | EngineLost:
     try:
         return await service.engine.ask(pin)
     except asyncio.CancelledError:  # the client is gone: nobody would ever unpin it
-        service.engine.unpin(pin.request_id)
+        service.engine.tell(Unpin(request_id=_new_id(), pin_id=pin.request_id))
         raise
 
 

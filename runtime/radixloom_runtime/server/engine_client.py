@@ -27,15 +27,13 @@ from radixloom_runtime.wire.messages import (
     Rejected,
     ServerMessage,
     Starting,
+    StateMessage,
     Stats,
     StopWanted,
     Submit,
     TimedOut,
     Unpin,
 )
-
-StateMessage = Starting | Ready | Stats | Followers | StopWanted | Failed
-"""What the engine says of itself rather than of a request."""
 
 
 class EngineClient:
@@ -77,7 +75,7 @@ class EngineClient:
         self._say(*map(Abort, open_ids))
 
     async def ask(self, message: Flush | Pin | Unpin) -> CacheChanged | Rejected | EngineLost:
-        """Send a request about the cache and wait for its answer."""
+        """Send a request about the cache, with an id of its own, and wait for its answer."""
         if self._lost is not None:
             return self._lost
         reply = asyncio.get_running_loop().create_future()
@@ -86,12 +84,11 @@ class EngineClient:
         try:
             return await reply
         finally:
-            if self._replies.get(message.request_id) is reply:
-                del self._replies[message.request_id]
+            del self._replies[message.request_id]
 
-    def unpin(self, pin_id: str) -> None:
-        """Unpin without waiting for the answer."""
-        self._say(Unpin(request_id=pin_id))
+    def tell(self, message: Unpin) -> None:
+        """Send a request about the cache; what it has done is of no interest."""
+        self._say(message)
 
     def drain(self) -> None:
         """Ask the engine to finish and exit."""

@@ -14,7 +14,15 @@ from dataclasses import dataclass, field
 
 from radixloom_runtime.server.catalog import ServedModel
 from radixloom_runtime.server.problems import STARTING_RETRY_SECONDS, UnavailableError
-from radixloom_runtime.wire.messages import Failed, Followers, Ready, Starting, Stats, StopWanted
+from radixloom_runtime.wire.messages import (
+    Failed,
+    Followers,
+    Ready,
+    Starting,
+    StateMessage,
+    Stats,
+    StopWanted,
+)
 
 STATS_STALE_SECONDS = 15.0
 """An idle engine sends Stats every few seconds; this long without any, it hangs. A busy one is
@@ -56,7 +64,7 @@ class Lifecycle:
     def __post_init__(self) -> None:
         self.idle.set()
 
-    def hear(self, message: Starting | Ready | Stats | Followers | StopWanted | Failed) -> None:
+    def hear(self, message: StateMessage) -> None:
         """Take what the engine says of itself."""
         self.heard_at = time.monotonic()
         match message:

@@ -14,7 +14,7 @@ Token ids only: text lives in the server process. Unknown tags and fields are re
 
 import msgspec
 
-WIRE_VERSION = 3
+WIRE_VERSION = 4
 """Bumped with every change of a struct below; both ends refuse another version."""
 
 
@@ -92,7 +92,8 @@ class Unpin(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_
     """Let a pinned prefix be evicted again; also when it is still being computed."""
 
     request_id: str
-    """Of the Pin."""
+    pin_id: str
+    """`request_id` of the Pin."""
 
 
 ServerMessage = Submit | Abort | Drain | Flush | Pin | Unpin
@@ -128,7 +129,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
-    """A Submit that was not accepted; nothing else follows for its id."""
+    """A Submit or Pin that was not accepted; nothing else follows for its id."""
 
     request_id: str
     message: str
@@ -237,15 +238,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     exit_code: int
 
 
-EngineMessage = (
-    Starting
-    | Ready
-    | Output
-    | Rejected
-    | TimedOut
-    | CacheChanged
-    | Stats
-    | Followers
-    | StopWanted
-    | Failed
-)
+StateMessage = Starting | Ready | Stats | Followers | StopWanted | Failed
+"""What the engine says of itself rather than of a request."""
+
+EngineMessage = Output | Rejected | TimedOut | CacheChanged | StateMessage

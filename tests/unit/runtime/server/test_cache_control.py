@@ -1,11 +1,13 @@
 """The prefix cache by hand, from HTTP to a real engine with the toy runner."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from support.http_server import HttpServer, echo_engine
 from support.tiny import FOLDER
-from support.toy_engine import toy_engine
+from support.toy_engine import SLOW, toy_engine
 
 from radixloom_runtime.server import catalog, chat
 from radixloom_runtime.server.cache_control import PinRequest, prompt_ids_of
@@ -16,7 +18,7 @@ from radixloom_runtime.wire.messages import Ready
 PROMPT = [index % 50 for index in range(32)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[HttpServer]:
     with HttpServer(toy_engine, kv_cache_tokens=256, pinned_share=0.25) as running:
         yield running
@@ -29,6 +31,7 @@ def _cached(server: HttpServer) -> int:
 
 
 def test_the_cache_is_flushed(server: HttpServer):
+    server.client.post("/flush_cache")
     assert (_cached(server), _cached(server)) == (0, 32)
     answer = server.client.post("/flush_cache")
     assert (answer.status_code, answer.json()) == (200, {"flushed_tokens": 32})
@@ -45,6 +48,18 @@ def test_a_pinned_prefix_outlives_a_flush_until_it_is_unpinned(server: HttpServe
     assert unpinned.json() == {"unpinned_tokens": 32}
     server.client.post("/flush_cache")
     assert _cached(server) == 0
+
+
+def test_two_who_unpin_one_prefix_at_once_are_both_answered(server: HttpServer):
+    body = {"model": "tiny_tokenizer", "prompt": [SLOW], "max_tokens": 30, "ignore_eos": True}
+    pin = server.client.post("/pin_prefix", json={"prompt": PROMPT}).json()
+    with ThreadPoolExecutor(3) as pool:
+        busy = pool.submit(server.client.post, "/v1/completions", json=body)
+        server.poll("/metrics", lambda _: server.metric("radixloom:num_running_reqs") == 1)
+        unpin = partial(server.client.post, "/unpin_prefix", json={"id": pin["id"]})
+        answers = [each.result() for each in [pool.submit(unpin), pool.submit(unpin)]]
+        assert busy.result().status_code == 200
+    assert sorted(answer.status_code for answer in answers) == [200, 404]
 
 
 def test_pinned_messages_are_a_prefix_of_the_prompts_that_begin_with_them():

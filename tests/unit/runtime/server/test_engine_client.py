@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from radixloom_runtime.server.engine_client import EngineClient, StateMessage
+from radixloom_runtime.server.engine_client import EngineClient
 from radixloom_runtime.server.inbox import EngineLost, Inbox
 from radixloom_runtime.wire import channels
 from radixloom_runtime.wire.channels import EngineChannel, ServerChannel
@@ -17,6 +17,7 @@ from radixloom_runtime.wire.messages import (
     Rejected,
     ServerMessage,
     Starting,
+    StateMessage,
     Submit,
 )
 
