@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 from support.http_server import HttpServer, echo_engine
+from support.ready import ready
 from support.tiny import FOLDER
 from support.toy_engine import SLOW, toy_engine
 
@@ -13,7 +14,6 @@ from radixloom_runtime.server import catalog, chat
 from radixloom_runtime.server.cache_control import PinRequest, prompt_ids_of
 from radixloom_runtime.server.lifecycle import Serving
 from radixloom_runtime.server.schema_chat import ChatRequest
-from radixloom_runtime.wire.messages import Ready
 
 PROMPT = [index % 50 for index in range(32)]
 
@@ -63,19 +63,7 @@ def test_two_who_unpin_one_prefix_at_once_are_both_answered(server: HttpServer):
 
 
 def test_pinned_messages_are_a_prefix_of_the_prompts_that_begin_with_them():
-    ready = Ready(
-        max_model_len=200,
-        vocab_size=512,
-        kv_cache_tokens=1000,
-        page_tokens=4,
-        max_running_requests=4,
-        dtype="float32",
-        device="none",
-        start_seconds={},
-        compile_cache_hits=0,
-        num_buckets=0,
-    )
-    serving = Serving(catalog.load(FOLDER, "tiny"), ready)
+    serving = Serving(catalog.load(FOLDER, "tiny"), ready(max_model_len=200))
     system = {"role": "system", "content": "to be or not to be"}
     pinned = prompt_ids_of(PinRequest.model_validate({"messages": [system]}), serving)
     messages = [system, {"role": "user", "content": "hello"}]

@@ -3,26 +3,16 @@ from typing import Any
 
 import msgspec
 import pytest
+from support.ready import ready
 from support.tiny import FOLDER
 
 from radixloom_runtime.server import catalog, lifecycle
 from radixloom_runtime.server.lifecycle import Lifecycle
 from radixloom_runtime.server.problems import UnavailableError
-from radixloom_runtime.wire.messages import Ready, Stats
+from radixloom_runtime.wire.messages import Stats
 
 MODEL = catalog.load(FOLDER, "tiny")
-READY = Ready(
-    max_model_len=8,
-    vocab_size=8,
-    kv_cache_tokens=8,
-    page_tokens=4,
-    max_running_requests=4,
-    dtype="float32",
-    device="none",
-    start_seconds={},
-    compile_cache_hits=0,
-    num_buckets=0,
-)
+READY = ready()
 STATS = msgspec.convert(dict.fromkeys(Stats.__struct_fields__, 0) | {"type": "Stats"}, Stats)
 
 

@@ -2,6 +2,7 @@ import dataclasses
 from typing import Any
 
 import pytest
+from support.ready import ready
 from support.tiny import FOLDER, IM_END, ids_of, tiny_template
 
 from radixloom_runtime.errors import ContextLengthError, RequestError
@@ -12,20 +13,9 @@ from radixloom_runtime.server.lifecycle import Serving
 from radixloom_runtime.server.order import Order, fit
 from radixloom_runtime.server.schema_chat import ChatRequest
 from radixloom_runtime.server.schema_completions import CompletionRequest
-from radixloom_runtime.wire.messages import Ready, Sampling, Submit
+from radixloom_runtime.wire.messages import Sampling, Submit
 
-LIMITS = Ready(
-    max_model_len=100,
-    vocab_size=512,
-    kv_cache_tokens=1000,
-    page_tokens=4,
-    max_running_requests=4,
-    dtype="float32",
-    device="none",
-    start_seconds={},
-    compile_cache_hits=0,
-    num_buckets=0,
-)
+LIMITS = ready(max_model_len=100)
 MODEL = catalog.load(FOLDER, "tiny")
 SERVING = Serving(MODEL, LIMITS)
 HELLO = [{"role": "user", "content": "hello"}]
