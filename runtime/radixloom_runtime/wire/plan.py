@@ -6,6 +6,10 @@
 The plan is a delta: the device keeps, for each batch row, the page table, the sampling parameters
 and the last sampled token. So the host's work is in what changed, and plan n+1 can be made and
 started before the tokens of plan n are known.
+
+A plan and its parts are msgspec structs: they go to the other hosts of a slice, in
+`slice_messages.Run`, and a chunk is made for each running request and step, which costs a frozen
+dataclass 1 µs. Results hold arrays and stay where they are, like limits: those are dataclasses.
 """
 
 from dataclasses import dataclass, field
@@ -23,8 +27,7 @@ Float32s = NDArray[np.float32]
 MAX_TOP_LOGPROBS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class RowStart:
+class RowStart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A request takes a batch row: first admission, or again after preemption.
 
     Resets everything the device keeps for the row. `history_ids[:prompt_length]` is the prompt,
@@ -41,8 +44,7 @@ class RowStart:
     """First position at which a stop token may be sampled."""
 
 
-@dataclass(frozen=True, slots=True)
-class PageGrant:
+class PageGrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`page_ids` become entries `first_index...` of the row's page table."""
 
     row: int
@@ -50,8 +52,7 @@ class PageGrant:
     page_ids: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PageMove:
+class PageMove(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A copy between the KV pool and a slot of host memory."""
 
     page_id: int
@@ -59,10 +60,8 @@ class PageMove:
     to_host: bool
 
 
-class Chunk(msgspec.Struct, frozen=True):
+class Chunk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Consecutive tokens of one row that this step computes.
-
-    A struct, since one is made for each running request and step: a frozen dataclass takes 1 µs.
 
     A row has at most one chunk a step. `token_ids` empty: one token, the row's last sampled one,
     which only the device knows yet. `samples`: the chunk ends at the row's newest token, so that
@@ -93,8 +92,7 @@ class Chunk(msgspec.Struct, frozen=True):
         return (len(self.token_ids) or 1) + len(self.guessed_ids)
 
 
-@dataclass(frozen=True, slots=True)
-class StepPlan:
+class StepPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that every rank needs to run step `number`.
 
     Order: moves, starts, grants, chunks.
