@@ -42,7 +42,6 @@ displaced ranks behind who displaced it, so no two requests take turns at displa
 
 # ruff: noqa: S101 - asserts guard our own invariants
 
-import heapq
 from collections import deque
 from dataclasses import replace
 
@@ -51,6 +50,7 @@ from radixloom_runtime.scheduler import stopping
 from radixloom_runtime.scheduler.answer import settle
 from radixloom_runtime.scheduler.backpressure import CompletionRate
 from radixloom_runtime.scheduler.batch import Batch, Totals
+from radixloom_runtime.scheduler.deadlines import Deadlines
 from radixloom_runtime.scheduler.pins import Pins
 from radixloom_runtime.scheduler.planner import Planner
 from radixloom_runtime.scheduler.policy import WaitingQueue
@@ -105,7 +105,7 @@ class Scheduler:
         self._next_number = 0
         self._num_submitted = 0
         self._now = 0.0
-        self._deadlines: list[tuple[float, str]] = []  # a heap; stale ones are skipped
+        self._deadlines = Deadlines(self._deadline_of)
         self._completions = CompletionRate()
 
     @property
@@ -138,15 +138,15 @@ class Scheduler:
     def tick(self, now: float) -> list[TimedOut]:
         """Take note of the time; return whose deadline has passed, and forget those."""
         self._now = now
-        expired: list[TimedOut] = []
-        while self._deadlines and self._deadlines[0][0] <= now:
-            deadline, request_id = heapq.heappop(self._deadlines)
-            member = self._batch.by_id.get(request_id)
-            if member is not None and member.request.submit.deadline == deadline:
-                self._batch.drop(member)
-                self.totals.expired += 1
-                expired.append(TimedOut(request_id=request_id))
-        return expired
+        passed = self._deadlines.take_passed(now)
+        for request_id in passed:
+            self.abort(request_id)
+        self.totals.expired += len(passed)
+        return [TimedOut(request_id=request_id) for request_id in passed]
+
+    def _deadline_of(self, request_id: str) -> float | None:
+        member = self._batch.by_id.get(request_id)
+        return None if member is None else member.request.submit.deadline
 
     def submit(self, submit: Submit) -> Rejected | None:
         """Accept a request, or tell why not."""
@@ -179,9 +179,8 @@ class Scheduler:
             turn=self._batch.turns.take(submit.user, submit.priority),
         )
         self._num_submitted += 1
-        if submit.deadline is not None:
-            heapq.heappush(self._deadlines, (submit.deadline, submit.request_id))
         self._batch.enqueue(Waiting(request, tuple(submit.prompt_ids)))
+        self._deadlines.note(submit)
 
     def abort(self, request_id: str) -> None:
         """Forget a request; nothing happens if it has finished."""
