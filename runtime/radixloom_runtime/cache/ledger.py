@@ -63,13 +63,12 @@ class Ledger:
         self._pinned: list[Node] = []
         self._host = HostTier(num_host_pages if prefix_cache else 0)
         self._moves: list[Copy] = []
-
         self.num_restored = 0
         """Pages copied back from host memory so far."""
 
     @property
-    def num_host_pages(self) -> int:
-        """Pages that host memory holds."""
+    def num_on_host(self) -> int:
+        """Pages with a copy in host memory."""
         return len(self._host)
 
     @property

@@ -16,7 +16,7 @@ import structlog
 
 from radixloom_runtime.engine.meter import Meter
 from radixloom_runtime.errors import EngineError
-from radixloom_runtime.scheduler.backpressure import DEFAULT_SECONDS
+from radixloom_runtime.scheduler.backpressure import DEFAULT_RETRY_SECONDS
 from radixloom_runtime.scheduler.scheduler import Scheduler
 from radixloom_runtime.wire.messages import (
     Abort,
@@ -133,7 +133,7 @@ class EngineLoop:
         return Rejected(
             request_id=submit.request_id,
             message="the engine is shutting down and takes no more requests; try another replica",
-            retry_after_seconds=DEFAULT_SECONDS,
+            retry_after_seconds=DEFAULT_RETRY_SECONDS,
         )
 
     def _start(self) -> Step | None:

@@ -78,7 +78,7 @@ class Meter:
             kv_tokens_used=ledger.num_used * ledger.page_tokens,
             kv_tokens_cached=ledger.num_evictable * ledger.page_tokens,
             kv_tokens_pinned=scheduler.pinned_pages * ledger.page_tokens,
-            kv_tokens_host=ledger.num_host_pages * ledger.page_tokens,
+            kv_tokens_host=ledger.num_on_host * ledger.page_tokens,
             kv_tokens_total=ledger.num_pages * ledger.page_tokens,
             steps=self.steps,
             seconds_since_step=now - self._last_step_at,

@@ -4,7 +4,7 @@ from collections import deque
 
 MEMORY_SECONDS = 30.0
 """How far back finished requests are counted."""
-DEFAULT_SECONDS = 2.0
+DEFAULT_RETRY_SECONDS = 2.0
 """Told before anything has finished."""
 LONGEST_SECONDS = 60.0
 SHORTEST_SECONDS = 1.0
@@ -30,7 +30,7 @@ class CompletionRate:
         """Tell in what time a tenth of those who wait will have had their turn."""
         self._forget(now)
         if not self._count:
-            return DEFAULT_SECONDS
+            return DEFAULT_RETRY_SECONDS
         seconds = max(now - self._finished[0][0], SHORTEST_SECONDS)
         wanted = max(1, num_waiting // _SHARE)
         return min(max(wanted * seconds / self._count, SHORTEST_SECONDS), LONGEST_SECONDS)

@@ -80,7 +80,6 @@ class Batch:
         reads = not waiting.wants_prompt_logprobs
         lease = self.ledger.open(waiting.token_ids, read_cache=reads)
         matched = lease.num_filed * self._page_tokens
-        is_first_time = waiting.cached_tokens is None
         run = Running(
             request=waiting.request,
             row=heapq.heappop(self._free_rows),
@@ -92,7 +91,7 @@ class Batch:
             has_answered=waiting.has_answered,
             prompt_logprobs=[None] if waiting.wants_prompt_logprobs else None,
         )
-        if is_first_time:
+        if waiting.cached_tokens is None:
             self.totals.prompt_tokens += run.request.prompt_length
             self.totals.cached_tokens += matched
         insort(self.running, run, key=_rank)

@@ -145,7 +145,10 @@ class Planner:
                 return
 
     def _make_room(self, waiting: Waiting, victims: list[Running]) -> None:
-        """Preempt victims, last first, until a request fits; nobody if it would not even then."""
+        """Preempt victims, last first, until a request fits; nobody if it could not even then.
+
+        Pages that victims share with others count as gained: more may give way than it helps.
+        """
         gained = sum(len(run.lease.page_ids) + self._pages_missing(run) for run in victims)
         if self._pages_lacking(waiting) > gained:
             return

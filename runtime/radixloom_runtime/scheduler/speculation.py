@@ -12,7 +12,8 @@ penalties are never guessed for (what is penalized changes with each token of th
 that want logprobs.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from radixloom_runtime.wire.messages import Submit
@@ -73,7 +74,7 @@ class Speculation:
 
     most: int
     """Guesses at a time."""
-    make_guesser: "type[Guesser]" = field(default=Ngrams)
+    make_guesser: Callable[[], Guesser] = Ngrams
     num_guessed: int = 0
     num_right: int = 0
 

@@ -194,6 +194,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_
     kv_tokens_cached: int
     """Held by the prefix cache alone; can be evicted."""
     kv_tokens_pinned: int
+    """Set apart for pins: also while one is computed, and twice what two have pinned."""
     kv_tokens_host: int
     """Evicted, with a copy in host memory."""
     kv_tokens_total: int

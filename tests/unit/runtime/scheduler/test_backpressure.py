@@ -1,7 +1,7 @@
 """When those who find the queue full are told to come again."""
 
 from radixloom_runtime.scheduler.backpressure import (
-    DEFAULT_SECONDS,
+    DEFAULT_RETRY_SECONDS,
     LONGEST_SECONDS,
     MEMORY_SECONDS,
     SHORTEST_SECONDS,
@@ -10,7 +10,7 @@ from radixloom_runtime.scheduler.backpressure import (
 
 
 def test_before_anything_has_finished_a_default_is_told():
-    assert CompletionRate().retry_after_seconds(100.0, 50) == DEFAULT_SECONDS
+    assert CompletionRate().retry_after_seconds(100.0, 50) == DEFAULT_RETRY_SECONDS
 
 
 def test_it_is_the_time_in_which_a_tenth_of_the_queue_will_have_finished():
@@ -32,7 +32,7 @@ def test_a_slower_engine_sends_clients_further_away():
 def test_old_completions_are_forgotten():
     rate = CompletionRate()
     rate.note(0.0, 1000)
-    assert rate.retry_after_seconds(MEMORY_SECONDS + 1, 10) == DEFAULT_SECONDS
+    assert rate.retry_after_seconds(MEMORY_SECONDS + 1, 10) == DEFAULT_RETRY_SECONDS
 
 
 def test_it_is_never_too_soon_and_never_for_ever():
