@@ -36,5 +36,5 @@ def run(arguments: argparse.Namespace) -> int:
         return _EXIT_DOES_NOT_FIT
     sys.stdout.write(report.as_json(findings) if request.as_json else report.as_text(findings))
     if request.save is not None:
-        sys.stderr.write(report.how_to_start(request.save, findings))
+        sys.stderr.write(report.how_to_start(request, request.save, findings))
     return 0

@@ -42,8 +42,7 @@ topologies:
 examples:
   radixloom plan --model Qwen3-8B/config.json --tpu v6e --topology 1x1
   radixloom plan --model Llama-3.3-70B --tpu v6e --topology 2x4 --max-model-len 32768 --json
-  radixloom plan --model SmolLM2-135M --tpu cpu --save compiled
-  radixloom serve --model SmolLM2-135M --compile-cache-dir compiled   # compiles nothing
+  radixloom plan --model SmolLM2-135M --tpu cpu --save compiled   # and serve's flags to use it
 
 exit codes: 0 it fits; 2 it does not, or a flag is wrong: one line on stderr says what; 1 a defect.
 Each setting may also come from its environment variable, as for `radixloom serve`."""

@@ -8,6 +8,7 @@ from typing import Any
 from radixloom_runtime.commands.plan.options import Request
 from radixloom_runtime.errors import CapacityError
 from radixloom_runtime.runner.ahead.findings import Findings, StepFindings
+from radixloom_runtime.topology import Generation
 
 _GIB = 1 << 30
 _MIB = 1 << 20
@@ -46,17 +47,21 @@ def refusal_as_json(request: Request, error: CapacityError) -> str:
     return _dumps({"fits": False, "target": request.hardware.summary, "reason": str(error)})
 
 
-def how_to_start(save: Path, findings: Findings) -> str:
+def how_to_start(request: Request, save: Path, findings: Findings) -> str:
     """Say with which flags `serve` finds what was saved: those that shape the programs."""
     f = findings
-    shapes = (
+    shapes: list[tuple[str, object]] = [
+        ("dtype", f.dtype),
         ("page-tokens", f.page_tokens),
         ("kv-cache-tokens", f.kv_tokens),
         ("max-model-len", f.max_model_len),
         ("max-running-requests", f.max_rows),
         ("step-tokens", f.step_tokens),
         ("tensor-parallel", f.used_devices),
-    )
+        ("expert-parallel", request.settings.expert_parallel),
+    ]
+    if request.hardware.generation is Generation.CPU and f.num_devices > 1:
+        shapes.append(("cpu-devices", f.num_devices))
     flags = " ".join(f"--{name} {value}" for name, value in shapes)
     return f"saved; start with: radixloom serve --compile-cache-dir {save} {flags}\n"
 

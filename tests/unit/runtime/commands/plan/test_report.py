@@ -1,8 +1,9 @@
+import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
 
-from radixloom_runtime.commands.plan import report
+from radixloom_runtime.commands.plan import options, report
 from radixloom_runtime.runner.ahead.findings import Findings, StepFindings, Traffic
 from radixloom_runtime.runner.ahead.hlo import Collective
 
@@ -75,9 +76,23 @@ def test_json_says_all_that_was_found_and_that_it_fits():
     assert step["traffic"] == [{"kind": "all-reduce", "count": 65, "num_bytes": 3 << 20}]
 
 
+def _request(*argv: str) -> options.Request:
+    parser = argparse.ArgumentParser()
+    options.add_arguments(parser)
+    return options.read(parser.parse_args(["--model", "m", *argv]))
+
+
 def test_what_was_saved_is_found_by_a_start_with_the_same_shapes():
-    assert report.how_to_start(Path("compiled"), FOUND) == (
-        "saved; start with: radixloom serve --compile-cache-dir compiled --page-tokens 64"
-        " --kv-cache-tokens 65536 --max-model-len 40960 --max-running-requests 256"
-        " --step-tokens 2048 --tensor-parallel 8\n"
+    request = _request("--tpu", "v7x", "--topology", "2x2x1", "--expert-parallel", "2")
+    assert report.how_to_start(request, Path("compiled"), FOUND) == (
+        "saved; start with: radixloom serve --compile-cache-dir compiled --dtype bfloat16"
+        " --page-tokens 64 --kv-cache-tokens 65536 --max-model-len 40960"
+        " --max-running-requests 256 --step-tokens 2048 --tensor-parallel 8 --expert-parallel 2\n"
     )
+
+
+def test_a_start_on_a_cut_cpu_is_told_to_cut_it():
+    request = _request("--tpu", "cpu", "--tensor-parallel", "2")
+    found = replace(FOUND, num_devices=2, used_devices=2, hbm_bytes=None)
+    said = report.how_to_start(request, Path("compiled"), found)
+    assert said.endswith(" --tensor-parallel 2 --expert-parallel 1 --cpu-devices 2\n")
