@@ -9,6 +9,7 @@ import hashlib
 import json
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,7 +58,7 @@ class Served:
         return left > 0
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(ABC, BaseHTTPRequestHandler):
     served: ClassVar[Served]
     protocol_version = "HTTP/1.1"
 
@@ -72,8 +73,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.answer(unquote(urlsplit(self.path).path), parse_qs(urlsplit(self.path).query))
 
+    @abstractmethod
     def answer(self, path: str, query: dict[str, list[str]]) -> None:
-        raise NotImplementedError
+        """Send what was asked for, when no fault is to be had before it."""
 
     def _refusal(self) -> int | None:
         wanted = self.served.faults.wanted_token

@@ -52,7 +52,7 @@ class Collective:
     @property
     def num_bytes(self) -> int:
         """Bytes of the result."""
-        bits = int(re.sub(r"e\dm\d.*|\D", "", self.dtype.partition("e")[0]) or 8)
+        bits = int(re.sub(r"\D", "", self.dtype.partition("e")[0]) or 8)  # f8e4m3 is 8, pred 8
         return math.ceil(self.num_elements * bits / 8)
 
 

@@ -56,7 +56,7 @@ def target_of(hardware: Slice) -> Target:
             chips_per_host_bounds=hardware.chip_bounds,
             **options,
         )
-    except (jax.errors.JaxRuntimeError, NotImplementedError) as error:
+    except jax.errors.JaxRuntimeError as error:
         raise ConfigurationError(
             f"the compiler for TPUs does not know {name}: {error}; see `radixloom plan --help` for"
             " the topologies"
