@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Run pytest with the arguments given, having brought what slow and e2e tests need: the demo model,
-# a cluster (KUBECONFIG's, else the local one) and the images in it.
+# Run the folders of tests given, having brought what slow and e2e tests need: the demo model, a
+# cluster (KUBECONFIG's, else the local one) and the images in it. Unit tests run on all cores, e2e
+# tests one after another: they share the cluster.
 #
 # Long steps happen here and not in a fixture, so that their progress shows. A local cluster that was
 # not up before is taken down afterwards.
@@ -22,4 +23,10 @@ if [ "${KUBECONFIG:-$local}" = "$local" ]; then
   "$python" -m hack.images load >/dev/null
 fi
 .venv/bin/radixloom fetch demo >/dev/null
-.venv/bin/pytest "$@"
+failed=0
+for tests in "$@"; do
+  workers=0
+  case $tests in tests/unit*) workers=auto ;; esac
+  .venv/bin/pytest "$tests" -n "$workers" || failed=$?
+done
+exit "$failed"
