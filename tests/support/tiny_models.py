@@ -1,6 +1,6 @@
 """Runners of the tiny golden checkpoints, with few and small buckets so that they compile soon."""
 
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import jax
@@ -73,7 +73,7 @@ def tiny_weights(name: str, model: Model, source: Path | None = None) -> Weights
     return load_weights(source or folder(name), model, mesh, lambda _: None)
 
 
-@cache
+@lru_cache(maxsize=3)  # each holds compiled steps, and a process can map only so many
 def tiny_runner(
     name: str,
     *,
