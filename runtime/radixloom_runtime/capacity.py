@@ -62,6 +62,8 @@ def told_in(output: str) -> str | None:
 def _advice(demand: Demand, usable: int, num_devices: int) -> str:
     if demand.weights_bytes <= usable:
         return "lower max_model_len or kv_cache_tokens, or take a larger slice"
+    if usable <= 0:
+        return "free memory, or take devices with more of it"
     least = math.ceil(demand.num_bytes * num_devices / usable)
     return f"take a slice of at least {least} such devices, not {num_devices}, or a smaller dtype"
 

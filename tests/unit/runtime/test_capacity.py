@@ -32,6 +32,13 @@ def test_a_cache_that_is_too_large_asks_for_fewer_tokens():
     assert problem.endswith("lower max_model_len or kv_cache_tokens, or take a larger slice")
 
 
+def test_a_host_without_free_memory_is_told_and_divides_by_nothing():
+    demand = Demand(GIB, kv_token_bytes=144 << 10, least_tokens=64)
+    problem = shortfall(demand, device_bytes=0, memory_fraction=1.0, num_devices=1)
+    assert problem
+    assert problem.endswith("free memory, or take devices with more of it")
+
+
 def test_what_is_marked_for_programs_is_found_among_a_processs_last_lines():
     output = f"engine.starting\nradixloom: {tell('weights of 9 GiB are wanted; less')}\nbye\n"
     assert told_in(output) == "weights of 9 GiB are wanted; less"
