@@ -52,6 +52,15 @@ class SchedulePolicy(StrEnum):
     """First come, first served."""
 
 
+class WeightFormat(StrEnum):
+    """How matrices are kept in memory."""
+
+    AUTO = "auto"
+    NONE = "none"
+    INT8 = "int8"
+    FP8 = "fp8"
+
+
 class LogFormat(StrEnum):
     """How log lines are written."""
 
@@ -76,6 +85,12 @@ class RuntimeSettings(BaseSettings):
     dtype: Dtype = Field(
         Dtype.AUTO,
         description="Number format. auto: bfloat16 on TPU and GPU, float32 on CPU.",
+    )
+    quantization: WeightFormat = Field(
+        WeightFormat.AUTO,
+        description="How matrices are kept. auto: as the checkpoint has them; none: as numbers of"
+        " dtype; int8, fp8: rounded while loading, one scale an output (embeddings, output layer"
+        " and routers stay as they are).",
     )
     max_model_len: int | None = Field(
         None,

@@ -1,17 +1,22 @@
 """Runners of the tiny golden checkpoints, with few and small buckets so that they compile soon."""
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from support.goldens import NAMES, folder
 
-from radixloom_runtime.models.registry import Model, Weights, make_model, read_config
+from radixloom_runtime.formats.on_load import quantized_on_load
+from radixloom_runtime.models.config import read_raw
+from radixloom_runtime.models.registry import Model, Weights, make_model, parse_config, read_config
 from radixloom_runtime.models.sharding import ONE_DEVICE, MeshShape
 from radixloom_runtime.ops.attention_cpu import CPUAttention
 from radixloom_runtime.runner.buckets import Bucket
+from radixloom_runtime.runner.checkpoint import Checkpoint
 from radixloom_runtime.runner.history import make_history
 from radixloom_runtime.runner.mesh import make_mesh
 from radixloom_runtime.runner.programs import Programs
@@ -67,6 +72,19 @@ def tiny_model(name: str, *, stacked: bool = False, mesh_shape: MeshShape = ONE_
     )
 
 
+def quantized_model(source: Path, wanted: str = "auto", **shape: Any) -> Model:
+    """The network of a checkpoint folder, with what it says of quantization, or as wanted."""
+    jax.config.update("jax_default_matmul_precision", "highest")
+    config = parse_config(read_raw(source))
+    stored = config.quantization.in_checkpoint(Checkpoint(source).names)
+    return make_model(
+        replace(config, quantization=quantized_on_load(stored, wanted)),
+        dtype=jnp.dtype("float32"),
+        attention=CPUAttention(),
+        **({"stacked": False} | shape),
+    )
+
+
 def tiny_weights(name: str, model: Model, source: Path | None = None) -> Weights:
     """Its weights, on as many of the test process's devices as it is cut for."""
     mesh = make_mesh(model.mesh_shape, jax.devices())
@@ -85,8 +103,26 @@ def tiny_runner(
 ) -> JaxRunner:
     """One runner a process and shape; a step is compiled when first used."""
     model = tiny_model(name, stacked=stacked, mesh_shape=mesh_shape)
-    mesh = make_mesh(mesh_shape, jax.devices())
-    weights = tiny_weights(name, model)
+    return runner_of(
+        model,
+        folder(name),
+        page_tokens=page_tokens,
+        num_pages=num_pages,
+        num_host_pages=num_host_pages,
+    )
+
+
+def runner_of(
+    model: Model,
+    source: Path,
+    *,
+    page_tokens: int = 16,
+    num_pages: int = 1024,
+    num_host_pages: int = 0,
+) -> JaxRunner:
+    """A runner of a model with the weights of a folder."""
+    mesh = make_mesh(model.mesh_shape, jax.devices())
+    weights = load_weights(source, model, mesh, lambda _: None)
     is_recurrent = model.config.linear is not None
     limits = Limits(
         num_pages, page_tokens, _MAX_ROWS, _STEP_TOKENS, 512, is_recurrent, num_host_pages

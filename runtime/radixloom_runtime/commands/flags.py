@@ -22,7 +22,7 @@ from radixloom_runtime.errors import ConfigurationError
 from radixloom_runtime.settings import ENV_PREFIX, RuntimeSettings
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "model": ("model", "served_model_name", "dtype", "max_model_len"),
+    "model": ("model", "served_model_name", "dtype", "quantization", "max_model_len"),
     "HTTP": ("host", "port", "drain_seconds"),
     "memory": (
         "page_tokens",

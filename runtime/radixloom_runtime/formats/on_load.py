@@ -7,7 +7,8 @@ An output's scale is made of all its inputs, also where a device holds but a par
 numbers are the same on any number of devices.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import ml_dtypes
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from radixloom_runtime.formats.fp8 import E4M3
+from radixloom_runtime.formats.scheme import Quantization
 from radixloom_runtime.formats.stored import Form, Region, Scheme, Source, StoredMatrix
 
 _LARGEST = {"int8": 127.0, E4M3: float(ml_dtypes.finfo(ml_dtypes.float8_e4m3fn).max)}
@@ -56,3 +58,17 @@ def quantize(matrix: NDArray[np.float32], dtype: str, columns: slice) -> StoredM
     relative = np.clip(matrix[:, columns] / scales, -most, most)
     values: NDArray[Any] = (np.rint(relative) if dtype == "int8" else relative).astype(dtype)
     return StoredMatrix(values, scales, np.zeros(values.shape[1], np.int64))
+
+
+def quantized_on_load(stored: Quantization, wanted: str) -> Quantization:
+    """Return what the setting makes of a checkpoint: auto, none, int8 or fp8."""
+    if wanted == "auto":
+        return stored
+    if wanted == "none":
+        return replace(stored, kept=_nothing)
+    dtype = {"int8": "int8", "fp8": E4M3}[wanted]
+    return replace(stored, kept=partial(OnLoad, dtype))
+
+
+def _nothing(_: Scheme | None) -> None:
+    return None

@@ -30,9 +30,11 @@ class Quantization:
     """Names, or patterns behind "re:", of modules that were left as they are."""
     stored_names: frozenset[str] | None = None
     """All tensors of the checkpoint, where it is at hand: then these tell what is quantized."""
+    kept: Callable[[Scheme | None], Scheme | None] = lambda stored: stored
+    """What the settings make of a stored scheme, for matrices that may be kept small."""
 
     def of(self, module: str) -> Scheme | None:
-        """Return a module's scheme; None: it is stored as floats."""
+        """Return how a module's matrix is stored; None: as floats."""
         if any(_is_named(module, name) for name in self.exempt):
             return None
         named = (scheme for name, scheme in self.schemes if _is_named(module, name))
@@ -51,11 +53,18 @@ NOT_QUANTIZED = Quantization("none", ())
 _ALL = "Linear"
 
 
+def module_of(name: str) -> str:
+    """Return the module of a tensor."""
+    return name.removesuffix(".weight")
+
+
 def parse_quantization(raw: Raw) -> Quantization:
     """Read `quantization_config` of a config.json. Raises: `ModelError`."""
-    config = raw.get("quantization_config") or raw.get("compression_config")
+    config: Any = raw.get("quantization_config") or raw.get("compression_config")
     if not config:
         return NOT_QUANTIZED
+    if not isinstance(config, dict):
+        raise ModelError(f"config.json wants quantization_config as an object, found {config!r}")
     method = str(config.get("quant_method", "")).lower()
     parse = _METHODS.get(method)
     if parse is None:
@@ -113,11 +122,6 @@ def _parse_fp8(config: Raw) -> Quantization:
     return Quantization("fp8", ((_ALL, scheme),), (*left, "lm_head"))
 
 
-def _parse_mxfp4(_: Raw) -> Quantization:
-    """Blocks of 4-bit floats: only gpt-oss has them, and its own file reads them."""
-    return Quantization("mxfp4", ())
-
-
 def _parse_compressed_tensors(config: Raw) -> Quantization:
     sparsity = (config.get("sparsity_config") or {}).get("format", "dense")
     _want(config, "sparsity_config.format", sparsity, "dense")
@@ -140,7 +144,6 @@ _METHODS: dict[str, Callable[[Raw], Quantization]] = {
     "compressed-tensors": _parse_compressed_tensors,
     "fp8": _parse_fp8,
     "gptq": _parse_gptq,
-    "mxfp4": _parse_mxfp4,
 }
 
 

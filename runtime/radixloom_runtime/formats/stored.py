@@ -9,6 +9,7 @@ so, or made dense.
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,6 +37,18 @@ class Form:
     has_offsets: bool = False
     int8_activations: bool = False
     """The checkpoint was made to be multiplied by activations rounded to int8, token by token."""
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether memory holds two values in a byte, those of neighbouring inputs."""
+        return self.dtype == "int4"
+
+    @property
+    def numpy_dtype(self) -> np.dtype[Any]:
+        """Of the values in memory."""
+        if self.is_packed:
+            return np.dtype(np.int8)
+        return np.dtype(getattr(ml_dtypes, self.dtype, self.dtype))
 
     def num_groups(self, num_inputs: int) -> int:
         """Return how many scales an output has."""

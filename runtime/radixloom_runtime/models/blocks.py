@@ -10,6 +10,8 @@ Modules define; they are split once into (definition, leaves), and merged again 
 traces a step (see `models.registry.Model`).
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -18,6 +20,7 @@ from typing_extensions import override
 
 from radixloom_runtime.models.collectives import (
     gather,
+    largest_over,
     mean_over,
     num_shards,
     shard_index,
@@ -37,6 +40,9 @@ from radixloom_runtime.models.params import (
 from radixloom_runtime.models.sharding import Axis, Dim
 from radixloom_runtime.models.stack import project
 from radixloom_runtime.ops.norm import rms_norm
+
+_PRECISE = ("router", "one")
+"""Outputs that choose or weigh experts: their matrices are small, and stay as exact as they are."""
 
 
 class RMSNorm(nnx.Module):
@@ -94,13 +100,16 @@ class Linear(nnx.Module):
         biases = tuple(Stored(f"{name}.bias", (out,)) for name, out in named)
         self.in_axis = in_axis
         self.out_axes = out_axes
-        self.kernel = weight(ParamSpec(((in_axis,), out_axes), kernels, side_by_side), dtype)
+        is_matrix = out_axes[0].name not in _PRECISE
+        row = ParamSpec(((in_axis,), out_axes), kernels, side_by_side, is_matrix=is_matrix)
+        self.kernel = weight(row, dtype)
         self.bias = weight(ParamSpec((out_axes,), biases, end_to_end), dtype) if bias else None
 
     @override
     def __call__(self, x: Float[Array, "T I"]) -> Float[Array, "T O"]:
         """Apply all maps; their outputs lie side by side."""
-        y = sum_over(project(x, self.kernel.get_value()), self.in_axis.name)
+        largest = partial(largest_over, name=self.in_axis.name)
+        y = sum_over(project(x, self.kernel.get_value(), largest), self.in_axis.name)
         return y if self.bias is None else y + self.bias[...]
 
     def split(self, x: Float[Array, "T I"]) -> tuple[Float[Array, "T _"], ...]:

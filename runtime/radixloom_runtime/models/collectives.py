@@ -48,6 +48,12 @@ def sum_over(x: Array, *names: str) -> Array:
     return jax.lax.psum(x, axes) if axes else x
 
 
+def largest_over(x: Array, name: str) -> Array:
+    """Return the largest that the devices along an axis have."""
+    axes = _wide_axes(name)
+    return jax.lax.pmax(x, axes) if axes else x
+
+
 def mean_over(x: Array, name: str) -> Array:
     """Average what the devices along an axis have; each holds equally much of it."""
     axes = _wide_axes(name)

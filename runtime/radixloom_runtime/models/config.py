@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from radixloom_runtime.errors import ModelError
+from radixloom_runtime.formats.scheme import NOT_QUANTIZED, Quantization
 from radixloom_runtime.models.config_latent import Latent
 from radixloom_runtime.models.config_linear import LinearAttention
 from radixloom_runtime.models.config_moe import Moe
@@ -96,6 +97,8 @@ class ModelConfig:
     """Which layers have experts in the place of an MLP; empty: none."""
     linear: LinearAttention | None = None
     """What some layers have in the place of attention over pages."""
+    quantization: Quantization = NOT_QUANTIZED
+    """How the checkpoint's matrices are stored, or what the settings make of them."""
     embed_scale: float | None = None
     logit_soft_cap: float | None = None
     unit_head: bool = False

@@ -8,6 +8,7 @@ All devices choose alike. Each computes the rows of the experts that it holds, o
 inside of each, and all add up.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -19,7 +20,12 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from radixloom_runtime.models.blocks import GatedMLP, Linear, activate
-from radixloom_runtime.models.collectives import local_count, shard_index, sum_over
+from radixloom_runtime.models.collectives import (
+    largest_over,
+    local_count,
+    shard_index,
+    sum_over,
+)
 from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.models.config_moe import Moe, Scoring
 from radixloom_runtime.models.params import (
@@ -33,6 +39,7 @@ from radixloom_runtime.models.params import (
 from radixloom_runtime.models.sharding import Axis, Dim
 from radixloom_runtime.models.stack import OneOf, with_weight
 from radixloom_runtime.ops.moe import Routing, combine, grouped_matmul, held_by, route
+from radixloom_runtime.ops.quantized import Matrix
 from radixloom_runtime.ops.routing import best_experts, expert_weights, within_best_groups
 
 
@@ -98,11 +105,18 @@ class MoeMLP(nnx.Module):
                 dims=((experts,), (embed,), (mlp, mlp)),
                 stored=(*of_each(gate, inward), *of_each(up, inward)),
                 transform=_pairs,
+                is_matrix=True,
             ),
             dtype,
         )
         self.down = weight(
-            ParamSpec(((experts,), (mlp,), (embed,)), of_each(down, outward), _each), dtype
+            ParamSpec(
+                dims=((experts,), (mlp,), (embed,)),
+                stored=of_each(down, outward),
+                transform=_each,
+                is_matrix=True,
+            ),
+            dtype,
         )
         self.shared = _shared(prefix, config, moe, dtype)
         self.shared_gate = _shared_gate(prefix, config, moe, dtype)
@@ -113,12 +127,14 @@ class MoeMLP(nnx.Module):
         here = local_count(self.experts)
         routing = held_by(self.router(x), shard_index("experts") * here, here)
 
-        def multiply(rows: Array, matrices: Array | OneOf) -> Array:
-            return with_weight(matrices, lambda m: grouped_matmul(rows, m, routing.group_sizes))
+        def multiply(rows: Array, matrices: Matrix | OneOf, inputs: str) -> Array:
+            largest = partial(largest_over, name=inputs)
+            sizes = routing.group_sizes
+            return with_weight(matrices, lambda m: grouped_matmul(rows, m, sizes, largest))
 
-        both = multiply(x[routing.token_of_row], self.gate_up.get_value())
+        both = multiply(x[routing.token_of_row], self.gate_up.get_value(), "embed")
         gate, up = jnp.split(both, 2, axis=-1)
-        rows = multiply(activate(gate, self.activation) * up, self.down.get_value())
+        rows = multiply(activate(gate, self.activation) * up, self.down.get_value(), "expert_mlp")
         y = sum_over(combine(rows, routing, x.shape[0]), "experts", "expert_mlp")
         if self.shared is None:
             return y

@@ -10,6 +10,7 @@ second list.
     weight             [embed, heads | kv_heads | kv_heads]; it holds [embed, q_i | k_i | v_i]
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,7 @@ import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
 
+from radixloom_runtime.formats.stored import Form
 from radixloom_runtime.models.sharding import (
     Axis,
     Dim,
@@ -78,6 +80,13 @@ class ParamSpec:
     """Kept in float32 whatever the model's dtype."""
     layers: tuple[int, ...] = ()
     """Layers whose tensors are stacked along a first axis; empty: not stacked."""
+    is_matrix: bool = False
+    """[..., in, out], multiplied where it may be quantized: in `project` or `grouped_matmul`.
+
+    Then `transform` makes scales [in groups, out] of stored [out, in groups] as well.
+    """
+    form: Form | None = None
+    """How it is kept quantized; None: in the model's dtype."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -110,6 +119,29 @@ class ParamSpec:
     def held(self, place: Place) -> tuple[tuple[slice, ...], ...]:
         """Return what the device at `place` holds: stretches of each dimension."""
         return tuple(_held(dim, place) for dim in self.dims)
+
+    def arrays(self, dtype: Any) -> "tuple[tuple[ParamSpec, np.dtype[Any]], ...]":
+        """Return rows and dtypes of what is in memory: the weight, or values, scales, offsets."""
+        if self.form is None:
+            return ((self, np.dtype(self.dtype_in(dtype))),)
+        num_in = self.dims[-2][0].size
+        values = self._with_inputs(num_in // 2) if self.form.is_packed else self
+        group = self.form.group
+        scales = self._with_inputs(None if group is None else num_in // group)
+        several = [(scales, np.dtype(np.float32))] * (1 + self.form.has_offsets)
+        return ((values, self.form.numpy_dtype), *several)
+
+    def num_bytes(self, dtype: Any, shape: MeshShape) -> int:
+        """Memory of one device's part."""
+        return sum(
+            math.prod(row.local_shape(shape)) * kind.itemsize for row, kind in self.arrays(dtype)
+        )
+
+    def _with_inputs(self, number: int | None) -> "ParamSpec":
+        """Return the row of so many numbers along the inputs, cut alike; None: of one, whole."""
+        *leading, inputs, outputs = self.dims
+        axis = Axis("one", 1) if number is None else Axis(inputs[0].name, number)
+        return replace(self, dims=(*leading, (axis,), outputs))
 
     def at_layer(self, layer: int) -> "ParamSpec":
         """Return the row of one layer's own weight."""

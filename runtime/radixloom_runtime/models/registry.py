@@ -4,7 +4,7 @@ A new family is one file here and one line below.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from radixloom_runtime.errors import ModelError
+from radixloom_runtime.formats.scheme import parse_quantization
 from radixloom_runtime.models import (
     bailing_hybrid,
     bailing_moe,
@@ -37,10 +38,12 @@ from radixloom_runtime.models.config import ModelConfig, read_raw
 from radixloom_runtime.models.config_rope import Raw
 from radixloom_runtime.models.decoder import Decoder
 from radixloom_runtime.models.fit import check_fit
+from radixloom_runtime.models.forms import with_forms
 from radixloom_runtime.models.history import History
 from radixloom_runtime.models.params import ParamSpec, spec_of
 from radixloom_runtime.models.sharding import ONE_DEVICE, Axis, MeshShape
 from radixloom_runtime.ops.attention import Attention, Ragged
+from radixloom_runtime.ops.quantized import Matrix
 
 
 class CausalLM(Protocol):
@@ -88,7 +91,7 @@ _ARCHITECTURES: dict[str, Callable[[Raw], ModelConfig]] = {
     "SmolLM3ForCausalLM": smollm3.configure,
 }
 
-Weights = tuple[jax.Array, ...]
+Weights = tuple[Matrix, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +120,7 @@ class Model:
     @property
     def device_bytes(self) -> int:
         """Memory of one device's part of all weights."""
-        return sum(
-            jnp.dtype(spec.dtype_in(self.dtype)).itemsize * prod(spec.local_shape(self.mesh_shape))
-            for spec in self.specs
-        )
+        return sum(spec.num_bytes(self.dtype, self.mesh_shape) for spec in self.specs)
 
     @property
     def token_bytes(self) -> int:
@@ -143,15 +143,7 @@ def parse_config(raw: Raw) -> ModelConfig:
             f"architecture {architecture!r} is not supported; supported:"
             f" {', '.join(sorted(_ARCHITECTURES))}"
         )
-    quantization = raw.get("quantization_config")
-    if quantization:
-        named = isinstance(quantization, dict) and quantization.get("quant_method")
-        method = named or "an unnamed method"
-        raise ModelError(
-            f"the checkpoint is quantized ({method}), which is not served yet;"
-            " take the release in bfloat16"
-        )
-    return configure(raw)
+    return replace(configure(raw), quantization=parse_quantization(raw))
 
 
 def make_model(
@@ -171,6 +163,7 @@ def make_model(
     params = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, nnx.Param))
     specs = tuple(spec_of(param) for param in params)
     check_fit(specs, mesh_shape)
+    specs = with_forms(specs, config.quantization, mesh_shape)
     page_shape = _page_shape(config, attention, mesh_shape)
     return Model(config, dtype, mesh_shape, specs, page_shape, definition, structure)
 

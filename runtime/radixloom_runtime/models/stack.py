@@ -25,6 +25,7 @@ from typing_extensions import override
 from radixloom_runtime.models.history import History
 from radixloom_runtime.models.params import ParamSpec, spec_of
 from radixloom_runtime.ops.attention import Ragged
+from radixloom_runtime.ops.quantized import Largest, Matrix, QuantizedMatrix, multiply
 
 _FEW = 8
 
@@ -47,7 +48,7 @@ class StepInput(NamedTuple):
 class OneOf:
     """One of several arrays, chosen at run time, and never copied."""
 
-    def __init__(self, index: Array, choices: tuple[Array, ...]) -> None:
+    def __init__(self, index: Array, choices: tuple[Matrix, ...]) -> None:
         self.index = index
         self.choices = choices
 
@@ -61,20 +62,25 @@ class OneOf:
         return cls(*children)
 
 
-def with_weight(weight: Array | OneOf, use: Callable[[Array], Array]) -> Array:
+def with_weight(weight: Matrix | OneOf, use: Callable[[Any], Array]) -> Array:
     """Compute with a weight, or with the chosen one of several."""
     if not isinstance(weight, OneOf):
         return use(weight)
 
-    def branch(choice: Array) -> Callable[[], Array]:
+    def branch(choice: Matrix) -> Callable[[], Array]:
         return lambda: use(choice)
 
     return jax.lax.switch(weight.index, [branch(choice) for choice in weight.choices])
 
 
-def project(x: Float[Array, "T I"], kernel: Array | OneOf) -> Float[Array, "T O"]:
-    """Multiply by a matrix, or by the chosen one of several."""
-    return with_weight(kernel, lambda matrix: x @ matrix)
+def project(
+    x: Float[Array, "T I"], kernel: Matrix | OneOf, over_devices: Largest = lambda x: x
+) -> Float[Array, "T O"]:
+    """Multiply by a matrix, or by the chosen one of several.
+
+    `over_devices` makes the largest of all devices' parts of x, where its inputs are cut.
+    """
+    return with_weight(kernel, lambda matrix: multiply(x, matrix, over_devices))
 
 
 class LayerKind(NamedTuple):
@@ -179,8 +185,8 @@ class Run(nnx.Module):
     def _run_branched(self, carry: _Carry, step: StepInput) -> _Carry:
         split = [nnx.split(group) for group in self.layers]
         definition, first = split[0]
-        structure = jax.tree.structure(first)
-        per_group = [jax.tree.leaves(state) for _, state in split]
+        structure = jax.tree.structure(first, is_leaf=_is_weight)
+        per_group = [jax.tree.leaves(state, is_leaf=_is_weight) for _, state in split]
         per_weight = [_Column(choices) for choices in zip(*per_group, strict=True)]
 
         def body(time: Array, carry: _Carry) -> _Carry:
@@ -205,9 +211,10 @@ def _make_group(
 class _Column:
     """One weight of every repetition. Small ones are stacked and sliced."""
 
-    def __init__(self, choices: tuple[Array, ...]) -> None:
+    def __init__(self, choices: tuple[Matrix, ...]) -> None:
         self._choices = choices
-        self._stack = jnp.stack(choices) if _is_small(choices[0]) else None
+        small = [choice for choice in choices if isinstance(choice, Array) and _is_small(choice)]
+        self._stack = jnp.stack(small) if small else None
 
     def at(self, index: Array) -> Array | OneOf:
         if self._stack is not None:
@@ -218,6 +225,10 @@ class _Column:
 def _is_small(weight: Array) -> bool:
     """Tell vectors, and matrices of a few vectors (the taps of a convolution)."""
     return weight.ndim == 1 or (weight.ndim == 2 and weight.shape[0] <= _FEW)
+
+
+def _is_weight(node: object) -> bool:
+    return isinstance(node, QuantizedMatrix)
 
 
 def _respecify(layer: nnx.Module, change: Callable[[ParamSpec], ParamSpec]) -> None:

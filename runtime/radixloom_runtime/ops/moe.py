@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from radixloom_runtime.ops.quantized import Largest, Matrix, dense, product, rounded
+
 BLOCK_ROWS = 16
 """Rows that one product of the CPU's loop takes at once."""
 
@@ -57,16 +59,26 @@ def combine(rows: Float[Array, "M D"], routing: Routing, num_tokens: int) -> Flo
 
 
 def grouped_matmul(
-    rows: Float[Array, "M I"], matrices: Float[Array, "E I O"], group_sizes: Int[Array, " E"]
+    rows: Float[Array, "M I"],
+    matrices: Matrix,
+    group_sizes: Int[Array, " E"],
+    over_devices: Largest = lambda x: x,
 ) -> Float[Array, "M O"]:
-    """Multiply each group of consecutive rows by its own matrix."""
+    """Multiply each group of consecutive rows by its own matrix, of `matrices` [E, I, O]."""
+    rows = rounded(rows, matrices, over_devices)
     return jax.lax.platform_dependent(
-        rows, matrices, group_sizes, cpu=blocked_matmul, default=jax.lax.ragged_dot
+        rows, matrices, group_sizes, cpu=blocked_matmul, default=_ragged_matmul
     )
 
 
+def _ragged_matmul(
+    rows: Float[Array, "M I"], matrices: Matrix, group_sizes: Int[Array, " E"]
+) -> Float[Array, "M O"]:
+    return jax.lax.ragged_dot(rows, dense(matrices, rows.dtype), group_sizes)
+
+
 def blocked_matmul(
-    rows: Float[Array, "M I"], matrices: Float[Array, "E I O"], group_sizes: Int[Array, " E"]
+    rows: Float[Array, "M I"], matrices: Matrix, group_sizes: Int[Array, " E"]
 ) -> Float[Array, "M O"]:
     """Go through the groups block by block; XLA's own product on CPU visits every expert.
 
@@ -83,7 +95,8 @@ def blocked_matmul(
         first_block = blocks_until[expert] - -(-group_sizes[expert] // block)
         first_row = rows_until[expert] - group_sizes[expert] + (index - first_block) * block
         part = jax.lax.dynamic_slice_in_dim(padded, first_row, block)
-        return jax.lax.dynamic_update_slice_in_dim(out, part @ matrices[expert], first_row, axis=0)
+        result = product(part, matrices[expert])
+        return jax.lax.dynamic_update_slice_in_dim(out, result, first_row, axis=0)
 
     out = jnp.zeros((num_rows + block, matrices.shape[-1]), rows.dtype)
     return jax.lax.fori_loop(0, blocks_until[-1], step, out)[:num_rows]

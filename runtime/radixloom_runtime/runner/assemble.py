@@ -13,12 +13,16 @@ import structlog
 from jax.sharding import Mesh
 
 from radixloom_runtime.errors import ConfigurationError
+from radixloom_runtime.formats.on_load import quantized_on_load
+from radixloom_runtime.formats.scheme import Quantization
 from radixloom_runtime.models.config import ModelConfig
+from radixloom_runtime.models.forms import made_dense
 from radixloom_runtime.models.registry import Model, Weights, make_model, read_config
 from radixloom_runtime.ops.attention_choice import attention_for
 from radixloom_runtime.runner import compile_cache
 from radixloom_runtime.runner.buckets import all_buckets
 from radixloom_runtime.runner.build import BuiltRunner, Phases
+from radixloom_runtime.runner.checkpoint import Checkpoint
 from radixloom_runtime.runner.distributed import check_mesh, join_processes, least_of_hosts
 from radixloom_runtime.runner.history import make_history, recurrent_bytes
 from radixloom_runtime.runner.memory import (
@@ -53,16 +57,19 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
     join_processes(settings)
     use_cpu_devices(settings.cpu_devices)
     devices = jax.devices()
-    model = define_model(settings, read_config(folder), devices)
+    config = read_config(folder)
+    stored = config.quantization.in_checkpoint(Checkpoint(folder).names)
+    model = define_model(settings, replace(config, quantization=stored), devices)
     mesh = make_mesh(model.mesh_shape, devices)
     check_mesh(mesh)
     _log.info("mesh", device=devices[0].device_kind, **asdict(model.mesh_shape))
+    _tell_quantization(model, stored)
     check_model_room(settings, model, mesh.local_devices)
     phases.begin("weights", num_bytes(model, mesh), "bytes")
     weights = load_weights(folder, model, mesh, phases.advance)
     limits = least_of_hosts(decide_limits(settings, model, mesh.local_devices))
     if model.config.turns_by_length:
-        config = replace(model.config, max_positions=limits.max_model_len)
+        config = replace(model.config, max_positions=limits.max_model_len, quantization=stored)
         model = define_model(settings, config, devices)
     runner, programs = _allocate(limits, model, mesh, weights)
     hits_before = counter.cache_hits
@@ -90,6 +97,14 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
     return BuiltRunner(runner, ready, lambda: counter.after_warmup)
 
 
+def _tell_quantization(model: Model, stored: Quantization) -> None:
+    """Log how matrices are kept, and which quantized ones are made dense."""
+    kept = sorted({spec.form.dtype for spec in model.specs if spec.form is not None})
+    dense = made_dense(model.specs, stored)
+    if kept or dense:
+        _log.info("quantization", checkpoint=stored.method, kept_as=kept, made_dense=dense)
+
+
 def define_model(settings: RuntimeSettings, config: ModelConfig, devices: Sequence[Any]) -> Model:
     """Choose number format, kernel, form of the layers and mesh by the devices; allocates nothing.
 
@@ -101,9 +116,10 @@ def define_model(settings: RuntimeSettings, config: ModelConfig, devices: Sequen
         wanted = Dtype.FLOAT32 if on_cpu else Dtype.BFLOAT16
     if wanted is Dtype.FLOAT32:  # else TPUs and GPUs multiply float32 in less
         jax.config.update("jax_default_matmul_precision", "highest")
+    quantization = quantized_on_load(config.quantization, settings.quantization)
     make = partial(
         make_model,
-        config,
+        replace(config, quantization=quantization),
         dtype=jnp.dtype(wanted.value),
         attention=attention_for(devices[0].platform),
         stacked=not on_cpu,

@@ -8,10 +8,7 @@ Beside the weights themselves, memory holds the parts of one weight; nothing is 
 of this process wants. So a model loads in little more than its own size, wherever it is cut.
 """
 
-import itertools
-import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,83 +19,29 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
 from radixloom_runtime.errors import ModelError
+from radixloom_runtime.formats.stored import Form, StoredMatrix
 from radixloom_runtime.models.params import ParamSpec, Stored
 from radixloom_runtime.models.registry import Model, Weights
 from radixloom_runtime.models.sharding import Place
+from radixloom_runtime.ops.quantized import Matrix, QuantizedMatrix, pack_pairs
+from radixloom_runtime.runner.checkpoint import Checkpoint, stretches
 from radixloom_runtime.runner.mesh import local_places, shape_of, weight_sharding
-
-_INDEX = "model.safetensors.index.json"
-_SINGLE = "model.safetensors"
 
 BytesProgress = Callable[[int], None]
 """Called with the bytes done, as stored on this process's devices; `num_bytes` in all."""
 
-Stretches = tuple[tuple[slice, ...], ...]
-"""Of each dimension; one of them may have several."""
-
-
-class Checkpoint:
-    """Tensors of a checkpoint folder by name; close it after loading."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._file_of = _file_of_tensors(folder)
-        self._open: dict[str, Any] = {}
-        self._stack = ExitStack()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All tensors that the folder holds."""
-        return tuple(self._file_of)
-
-    def tensor(self, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
-        """Read one tensor. Raises: `ModelError` if absent, unreadable or of another shape."""
-        return self._read(name, shape, tuple((slice(0, size),) for size in shape))
-
-    def part(self, tensor: Stored, place: Place) -> NDArray[Any]:
-        """Read what the device at `place` holds of a tensor, and no more. Raises: `ModelError`."""
-        return self._read(tensor.name, tensor.shape, tensor.held(place))
-
-    def _read(self, name: str, shape: tuple[int, ...], held: Stretches) -> NDArray[Any]:
-        file = self._file_of.get(name)
-        if file is None:
-            raise ModelError(f"{self._folder} holds no tensor {name}; wanted one of shape {shape}")
-        try:
-            stored = self._handle(file).get_slice(name)
-            found = tuple(stored.get_shape())
-            if found == shape:
-                return _stretches(stored, held)
-        except (SafetensorError, OSError) as error:
-            raise ModelError(f"tensor {name} of {self._folder / file}: {error}") from error
-        raise ModelError(
-            f"tensor {name} of {self._folder / file}: wanted shape {shape} by config.json,"
-            f" found {found}"
-        )
-
-    def _handle(self, file: str) -> Any:
-        if file not in self._open:
-            opened = safe_open(self._folder / file, framework="numpy")
-            self._open[file] = self._stack.enter_context(opened)
-        return self._open[file]
-
-    def close(self) -> None:
-        """Unmap all files."""
-        self._stack.close()
-
 
 def load_weights(folder: Path, model: Model, mesh: Mesh, progress: BytesProgress) -> Weights:
     """Load every weight of `model` in the order of its rows. Raises: `ModelError`."""
-    checkpoint = Checkpoint(folder)
+    checkpoint = Checkpoint(folder, model.config.quantization)
     done = 0
-    weights: list[jax.Array] = []
+    weights: list[Matrix] = []
     try:
         for spec in model.specs:
-            array = _load(checkpoint, spec, mesh, spec.dtype_in(model.dtype))
-            weights.append(array)
-            done += sum(part.data.nbytes for part in array.addressable_shards)
+            weights.append(_load(checkpoint, spec, mesh, model.dtype))
+            done += spec.num_bytes(model.dtype, model.mesh_shape) * len(mesh.local_devices)
             progress(done)
     finally:
         checkpoint.close()
@@ -113,37 +56,58 @@ def num_bytes(model: Model, mesh: Mesh) -> int:
 def random_weights(model: Model, mesh: Mesh, seed: int) -> Weights:
     """Make small weights for tests and benchmarks without a checkpoint."""
     generator = np.random.default_rng(seed)
+
+    def array(row: ParamSpec, dtype: np.dtype[Any]) -> jax.Array:
+        numbers = generator.normal(size=row.sharded_shape(model.mesh_shape), scale=0.02)
+        if dtype == "int8":
+            numbers = np.rint(numbers * 50)
+        return jax.device_put(numbers.astype(dtype), weight_sharding(mesh, row))
+
     return tuple(
-        jax.device_put(
-            generator.normal(size=spec.sharded_shape(model.mesh_shape), scale=0.02).astype(
-                spec.dtype_in(model.dtype)
-            ),
-            weight_sharding(mesh, spec),
-        )
+        _joined(spec, [array(row, dtype) for row, dtype in spec.arrays(model.dtype)])
         for spec in model.specs
     )
 
 
 def weight_shapes(model: Model, mesh: Mesh) -> Any:
     """Return `Weights` of shapes, and how each array lies on the mesh."""
+
+    def shape(row: ParamSpec, dtype: np.dtype[Any]) -> Any:
+        whole = row.sharded_shape(model.mesh_shape)
+        return jax.ShapeDtypeStruct(whole, dtype, sharding=weight_sharding(mesh, row))
+
     return tuple(
-        jax.ShapeDtypeStruct(
-            spec.sharded_shape(model.mesh_shape),
-            spec.dtype_in(model.dtype),
-            sharding=weight_sharding(mesh, spec),
-        )
+        _joined(spec, [shape(row, dtype) for row, dtype in spec.arrays(model.dtype)])
         for spec in model.specs
     )
 
 
-def _load(checkpoint: Checkpoint, spec: ParamSpec, mesh: Mesh, dtype: jnp.dtype) -> jax.Array:
+def _load(checkpoint: Checkpoint, spec: ParamSpec, mesh: Mesh, dtype: jnp.dtype) -> Matrix:
     if not spec.layers:
-        return _load_one(checkpoint, spec, mesh, dtype)
-    shape = spec.sharded_shape(shape_of(mesh))
-    stack = jnp.zeros(shape, dtype, device=weight_sharding(mesh, spec))
+        return _joined(spec, _load_one(checkpoint, spec, mesh, dtype))
+    stacks = [
+        jnp.zeros(row.sharded_shape(shape_of(mesh)), kind, device=weight_sharding(mesh, row))
+        for row, kind in spec.arrays(dtype)
+    ]
     for index, part in enumerate(spec.parts()):
-        stack = _set_layer(stack, _load_one(checkpoint, part, mesh, dtype), np.int32(index))
-    return stack
+        layer = _load_one(checkpoint, part, mesh, dtype)
+        pairs = zip(stacks, layer, strict=True)
+        stacks = [_set_layer(stack, array, np.int32(index)) for stack, array in pairs]
+    return _joined(spec, stacks)
+
+
+def _joined(spec: ParamSpec, arrays: Sequence[jax.Array]) -> Matrix:
+    if spec.form is None:
+        return arrays[0]
+    values, scales, *offsets = arrays
+    moved = offsets[0] if offsets else None
+    return QuantizedMatrix(
+        values,
+        scales,
+        moved,
+        is_packed=spec.form.is_packed,
+        int8_activations=spec.form.int8_activations,
+    )
 
 
 @partial(jax.jit, donate_argnums=0)
@@ -153,70 +117,72 @@ def _set_layer(
     return stack.at[index].set(layer)
 
 
-def _load_one(checkpoint: Checkpoint, spec: ParamSpec, mesh: Mesh, dtype: jnp.dtype) -> jax.Array:
+def _load_one(
+    checkpoint: Checkpoint, spec: ParamSpec, mesh: Mesh, dtype: jnp.dtype
+) -> list[jax.Array]:
     """Read each different part once, and put it on every device that holds it."""
     holders: dict[tuple[Any, ...], list[tuple[Any, Place]]] = {}
     for device, place in local_places(mesh):
         shards = tuple(place.shard(dim[0].name) for dim in spec.dims)
         holders.setdefault(shards, []).append((device, place))
-    on_device: dict[Any, jax.Array] = {}
+    on_device: dict[Any, list[jax.Array]] = {}
     for placed in holders.values():
-        part = _part(checkpoint, spec, placed[0][1], dtype)
-        on_device |= {device: jax.device_put(part, device) for device, _ in placed}
-    return jax.make_array_from_single_device_arrays(
-        spec.sharded_shape(shape_of(mesh)),
-        weight_sharding(mesh, spec),
-        [on_device[device] for device in mesh.local_devices],
+        arrays = _part(checkpoint, spec, placed[0][1], dtype)
+        for device, _ in placed:
+            on_device[device] = [jax.device_put(array, device) for array in arrays]
+    return [
+        jax.make_array_from_single_device_arrays(
+            row.sharded_shape(shape_of(mesh)),
+            weight_sharding(mesh, row),
+            [on_device[device][i] for device in mesh.local_devices],
+        )
+        for i, (row, _) in enumerate(spec.arrays(dtype))
+    ]
+
+
+def _part(
+    checkpoint: Checkpoint, spec: ParamSpec, place: Place, dtype: jnp.dtype
+) -> list[NDArray[Any]]:
+    """Make one device's part of a weight; of its scales and offsets, too, if it has a form."""
+    held = [tensor for tensor in spec.stored if tensor.is_held(place)]
+    if spec.form is not None:
+        parts = [
+            _checked(checkpoint.small_part(tensor, place), tensor, spec.form) for tensor in held
+        ]
+        made = _small(spec, parts)
+    elif spec.cuts_result:
+        whole = spec.transform([checkpoint.whole(tensor) for tensor in spec.stored])
+        made = [stretches(whole, spec.held(place))]
+    else:
+        made = [spec.transform([checkpoint.part(tensor, place) for tensor in held])]
+    rows = spec.arrays(dtype)
+    return [
+        np.ascontiguousarray(_padded(array, row.local_shape(place.shape)), kind)
+        for array, (row, kind) in zip(made, rows, strict=True)
+    ]
+
+
+def _checked(part: StoredMatrix, tensor: Stored, form: Form) -> StoredMatrix:
+    if part.is_of(form):
+        return part
+    raise ModelError(
+        f"tensor {tensor.name}: wanted {form} by config.json, found {part.values.dtype}"
+        f" {part.values.shape} with {part.scales.shape[1]} scales an output"
     )
 
 
-def _part(checkpoint: Checkpoint, spec: ParamSpec, place: Place, dtype: jnp.dtype) -> NDArray[Any]:
-    """Make one device's part of a weight."""
-    if spec.cuts_result:
-        whole = spec.transform([checkpoint.tensor(t.name, t.shape) for t in spec.stored])
-        part = _stretches(whole, spec.held(place))
-    else:
-        held = [tensor for tensor in spec.stored if tensor.is_held(place)]
-        part = spec.transform([checkpoint.part(tensor, place) for tensor in held])
-    shape = spec.local_shape(place.shape)
+def _small(spec: ParamSpec, parts: Sequence[StoredMatrix]) -> list[NDArray[Any]]:
+    """Lay out values, scales and offsets, each as the weight itself is."""
+    offsets = [part.offsets for part in parts if part.offsets is not None]
+    values = spec.transform([part.values for part in parts])
+    return [
+        pack_pairs(values) if values.dtype == "int4" else values,
+        spec.transform([part.scales for part in parts]),
+        *([spec.transform(offsets)] if offsets else []),
+    ]
+
+
+def _padded(part: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Fill up with zeros: the last devices of a padded axis hold less."""
     missing = [(0, want - have) for want, have in zip(shape, part.shape, strict=True)]
-    if any(count for _, count in missing):  # the last devices of a padded axis
-        part = np.pad(part, missing)
-    return np.ascontiguousarray(part, dtype)
-
-
-def _stretches(stored: Any, held: Stretches) -> NDArray[Any]:
-    """Cut stretches out of an array, or of a tensor in a file, and lay them end to end."""
-    blocks = [stored[index] for index in itertools.product(*held)]
-    if len(blocks) == 1:
-        return blocks[0]
-    (dim,) = (i for i, stretches in enumerate(held) if len(stretches) > 1)
-    return np.concatenate(blocks, axis=dim)
-
-
-def _file_of_tensors(folder: Path) -> dict[str, str]:
-    index = folder / _INDEX
-    if index.exists():
-        return _read_index(index)
-    if not (folder / _SINGLE).exists():
-        raise ModelError(f"{folder} holds neither {_SINGLE} nor {_INDEX}: its weights are missing")
-    return dict(_names(folder / _SINGLE))
-
-
-def _names(path: Path) -> Iterator[tuple[str, str]]:
-    try:
-        with safe_open(path, framework="numpy") as file:
-            yield from ((name, path.name) for name in file.keys())  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is no readable safetensors file: {error}") from error
-
-
-def _read_index(path: Path) -> dict[str, str]:
-    try:
-        weight_map: dict[str, str] = json.loads(path.read_text("utf-8"))["weight_map"]
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{path} is no index of a sharded checkpoint: {error!r}") from error
-    missing = sorted({f for f in weight_map.values() if not (path.parent / f).exists()})
-    if missing:
-        raise ModelError(f"{path.parent} lacks {', '.join(missing)}, which {path.name} names")
-    return weight_map
+    return np.pad(part, missing) if any(count for _, count in missing) else part

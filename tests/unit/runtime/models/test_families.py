@@ -10,7 +10,7 @@ from support.goldens import assert_same_top, folder, golden
 from support.step_driver import Job, run
 from support.tiny_models import DENSE, HYBRID, SPARSE, WHOLE_ONLY, tiny_model, tiny_runner
 
-from radixloom_runtime.runner.weights import Checkpoint
+from radixloom_runtime.runner.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.timeout(300)  # compiles two steps of each model, on a busy machine
 

@@ -6,7 +6,7 @@ import pytest
 from support.goldens import folder
 from support.tiny_models import TIED, UNTIED, tiny_model, tiny_weights
 
-from radixloom_runtime.runner.weights import Checkpoint
+from radixloom_runtime.runner.checkpoint import Checkpoint
 
 
 @pytest.mark.parametrize("name", [TIED, UNTIED])
