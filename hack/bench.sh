@@ -7,11 +7,14 @@ cd "$(dirname "$0")/.."
 port=${PORT:-8123}
 url=http://127.0.0.1:$port
 
-.venv/bin/radixloom fetch demo >/dev/null
+model=$(.venv/bin/radixloom fetch demo)
 for script in scheduler_step http_layer; do
   echo "→ bench/$script.py"
   .venv/bin/python "bench/$script.py"
 done
+
+echo "→ bench/workloads.py (starts servers of its own)"
+.venv/bin/python bench/workloads.py "$model"
 
 log=$(mktemp)
 .venv/bin/radixloom serve --host 127.0.0.1 --port "$port" >"$log" 2>&1 &
