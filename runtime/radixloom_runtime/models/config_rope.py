@@ -71,10 +71,14 @@ def parse_rope(raw: Raw, *, may_be_long: bool = False) -> Rope:
 
     `may_be_long`: the family has LongRoPE; in others no reference output checks it.
     """
+    found = described_rope(raw)
+    if any(isinstance(value, dict) for value in found.values()):
+        kinds = ", ".join(found)
+        raise ModelError(f"one kind of rope is supported in this family, found several: {kinds}")
     described = {
         "original_max_position_embeddings": raw.get("original_max_position_embeddings"),
         "max_position_embeddings": raw.get("max_position_embeddings"),
-    } | _present(described_rope(raw))
+    } | _present(found)
     theta = float(raw.get("rope_theta") or _DEFAULT_THETA)
     return rope_of(described, theta, may_be_long=may_be_long)
 

@@ -135,7 +135,10 @@ def read_config(folder: Path) -> ModelConfig:
 
 
 def parse_config(raw: Raw) -> ModelConfig:
-    """Give a config.json its type, by its family. Raises: `ModelError`."""
+    """Give a config.json its type, by its family.
+
+    Raises: `ModelError`, also for whatever a family looks up and does not find.
+    """
     architecture = (raw.get("architectures") or ["(none)"])[0]
     configure = _ARCHITECTURES.get(architecture)
     if configure is None:
@@ -143,7 +146,13 @@ def parse_config(raw: Raw) -> ModelConfig:
             f"architecture {architecture!r} is not supported; supported:"
             f" {', '.join(sorted(_ARCHITECTURES))}"
         )
-    return replace(configure(raw), quantization=parse_quantization(raw))
+    try:
+        config = configure(raw)
+    except KeyError as error:
+        raise ModelError(
+            f"config.json of {architecture} wants {error}, which is missing"
+        ) from error
+    return replace(config, quantization=parse_quantization(raw))
 
 
 def make_model(

@@ -11,10 +11,15 @@ def everywhere(raw: Raw) -> Windows:
 
 
 def after_layer(raw: Raw) -> Windows:
-    """Give Qwen's windows: only if switched on, from layer `max_window_layers` on."""
+    """Give Qwen's windows: only if switched on, from layer `max_window_layers` on.
+
+    `layer_types`, where it stands, says it of each layer.
+    """
     num_layers: int = raw["num_hidden_layers"]
     if not raw.get("use_sliding_window"):
         return (None,) * num_layers
+    if raw.get("layer_types"):
+        return by_type(raw, period=1)
     first: int = raw.get("max_window_layers", 0)
     return tuple(raw["sliding_window"] if i >= first else None for i in range(num_layers))
 

@@ -107,3 +107,23 @@ def test_a_gemma_that_names_no_activation_has_its_familys_own():
     described = raw("gemma3-text")
     del described["hidden_activation"]
     assert parse_config(described).activation is Activation.GELU_TANH
+
+
+def test_a_config_without_what_its_family_looks_up_is_a_model_error_that_names_it():
+    described = raw("deepseek-v3")
+    del described["kv_lora_rank"]
+    with pytest.raises(ModelError, match="kv_lora_rank"):
+        parse_config(described)
+
+
+def test_several_ropes_are_refused_where_the_family_has_one():
+    ropes = {"full_attention": {"rope_theta": 1e6}, "sliding_attention": {"rope_theta": 1e4}}
+    with pytest.raises(ModelError, match="several: full_attention, sliding_attention"):
+        parse_config(raw("qwen3") | {"rope_parameters": ropes})
+
+
+def test_qwens_windows_are_those_of_its_layer_types_where_it_names_them():
+    described = raw("qwen3") | {"use_sliding_window": True, "sliding_window": 32}
+    types = ["sliding_attention"] + ["full_attention"] * (described["num_hidden_layers"] - 1)
+    windows = parse_config(described | {"layer_types": types, "max_window_layers": 0}).windows
+    assert windows == (32, *(None,) * (len(types) - 1))
