@@ -41,7 +41,9 @@ class Metrics:
             "radixloom_http_requests", "HTTP requests answered.", "endpoint", "status"
         )
         self.finished = self._counter(
-            "radixloom_choices_finished", "Choices ended, by finish reason or abort.", "reason"
+            "radixloom_choices_finished",
+            "Choices ended, by finish reason, deadline or abort.",
+            "reason",
         )
         self.time_to_first_token = self._histogram(
             "radixloom_time_to_first_token_seconds", "Arrival to first token of a request.", _SLOW

@@ -109,6 +109,7 @@ class Service:
         self.plans: list[StepPlan] = []
         self.pinned: dict[str, int] = {}
         """Tokens of each pin that was told to be done."""
+        self.timed_out_pins: set[str] = set()
         self._overlap = overlap
         self._in_flight: tuple[StepPlan, StepHandle] | None = None
 
@@ -128,8 +129,11 @@ class Service:
         self.scheduler.check()
         return flushed.num_tokens
 
-    def pin(self, name: str, prompt_ids: Iterable[int]) -> Rejected | None:
-        rejected = self.scheduler.pin(Pin(request_id=name, prompt_ids=list(prompt_ids)))
+    def pin(
+        self, name: str, prompt_ids: Iterable[int], *, deadline: float | None = None
+    ) -> Rejected | None:
+        pin = Pin(request_id=name, prompt_ids=list(prompt_ids), deadline=deadline)
+        rejected = self.scheduler.pin(pin)
         self.scheduler.check()
         return rejected
 
@@ -182,6 +186,9 @@ class Service:
 
     def _tick(self) -> None:
         for timed_out in self.scheduler.tick(self.now):
+            if timed_out.request_id not in self.answers:
+                self.timed_out_pins.add(timed_out.request_id)
+                continue
             answer = self.answers[timed_out.request_id]
             assert answer.finish_reason is None
             assert not answer.timed_out

@@ -182,6 +182,16 @@ class Ledger:
         self._tree.let_go(lease.end)
         self._allocator.give_back(unused)
 
+    def gained_by_closing(self, leases: Collection[Lease], kept_ids: Sequence[int]) -> int:
+        """Count the pages that `num_available` would grow by, but for those that hold `kept_ids`.
+
+        What others hold, too, is not gained.
+        """
+        own = sum(len(lease.page_ids) - lease.num_filed for lease in leases)
+        most_kept = self._most_matched(kept_ids) if kept_ids else 0
+        ends = [lease.end for lease in leases]
+        return own + self._tree.gained_by_letting_go(ends, kept_ids, most_kept)
+
     # --- by the operator's hand
 
     def pin(self, token_ids: Sequence[int]) -> tuple[Node, int]:

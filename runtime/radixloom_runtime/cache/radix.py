@@ -23,6 +23,7 @@ when it comes up. Entries that went stale are swept when they outnumber the live
 # ruff: noqa: S101 - asserts guard our own invariants
 
 import heapq
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -146,6 +147,14 @@ class RadixTree:
                 node.let_go_at = self._tick
                 self.num_evictable += len(node.page_ids)
                 self._offer_for_eviction(node)
+
+    def gained_by_letting_go(self, ends: Sequence[Node], kept: Tokens, max_kept_pages: int) -> int:
+        """Count the pages that nobody would hold, less those that hold a start of `kept`."""
+        leaving = Counter(node for end in ends for node in end.path())
+        idle = {node for node, count in leaving.items() if count == node.holders}
+        known = self._walk(self.root, kept, 0, max_kept_pages)
+        num_kept = sum(count for node, count in known if node in idle)
+        return sum(len(node.page_ids) for node in idle) - num_kept
 
     def _add_holder(self, node: Node) -> None:
         if not node.holders:

@@ -145,11 +145,10 @@ class Planner:
                 return
 
     def _make_room(self, waiting: Waiting, victims: list[Running]) -> None:
-        """Preempt victims, last first, until a request fits; nobody if it could not even then.
-
-        Pages that victims share with others count as gained: more may give way than it helps.
-        """
-        gained = sum(len(run.lease.page_ids) + self._pages_missing(run) for run in victims)
+        """Preempt victims, last first, until a request fits; nobody if it could not even then."""
+        kept = () if waiting.wants_prompt_logprobs else waiting.token_ids
+        gained = self._ledger.gained_by_closing([run.lease for run in victims], kept)
+        gained += sum(map(self._pages_missing, victims))
         if self._pages_lacking(waiting) > gained:
             return
         while victims and not (self._batch.num_free_rows and self._fits(waiting)):

@@ -141,6 +141,7 @@ class Scheduler:
         passed = self._deadlines.take_passed(now)
         for request_id in passed:
             self.abort(request_id)
+            self._pins.drop(request_id)
         self.totals.expired += len(passed)
         return [TimedOut(request_id=request_id) for request_id in passed]
 
@@ -203,7 +204,12 @@ class Scheduler:
         if why is not None:
             return Rejected(request_id=pin.request_id, message=why)
         whole_pages = pin.prompt_ids[: self._pins.pages_of(pin) * self.ledger.page_tokens]
-        submit = Submit(request_id=pin.request_id, prompt_ids=whole_pages, max_tokens=0)
+        submit = Submit(
+            request_id=pin.request_id,
+            prompt_ids=whole_pages,
+            max_tokens=0,
+            deadline=pin.deadline,
+        )
         rejected = self.submit(submit)
         if rejected is None:
             self._pins.await_(pin)

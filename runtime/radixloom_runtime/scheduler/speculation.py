@@ -21,6 +21,8 @@ from radixloom_runtime.wire.messages import Submit
 LONGEST_MATCH = 3
 SHORTEST_MATCH = 2
 DEFAULT_GUESSES = 4
+READ_AT_ONCE = 512
+"""Tokens of a prompt that one guess reads: a third of a millisecond."""
 _LONGEST_PAUSE = 64
 """Tokens that a request is left alone for, at most."""
 
@@ -34,16 +36,25 @@ class Guesser(Protocol):
 
 
 class Ngrams:
-    """Finds where the last few tokens came before; grows with the tokens, O(1) for each."""
+    """Finds where the last few tokens came before.
+
+        tokens   [ not read yet | read: num_unread ... num_read | the last ]
+
+    New tokens are read as they come. Of what was there before, a long prompt, each guess reads a
+    piece, from its end backwards: so no step waits for all of it, and the nearest is known first.
+    """
 
     def __init__(self) -> None:
         self._ends: dict[tuple[int, ...], int] = {}
         """N-gram → how many tokens there are up to its latest end, the very last one excepted."""
-        self._num_known = 0
+        self._num_unread: int | None = None
+        """Leading tokens; None before the first guess."""
+        self._num_read = 0
 
     def guess(self, token_ids: list[int], count: int) -> list[int]:
         """Repeat what came after the latest occurrence of the last n-gram, the longest first."""
-        self._learn(token_ids)
+        self._read_new(token_ids)
+        self._read_back(token_ids)
         for size in range(LONGEST_MATCH, SHORTEST_MATCH - 1, -1):
             end = self._ends.get(tuple(token_ids[-size:]))
             if end is not None:
@@ -51,11 +62,21 @@ class Ngrams:
                 return [token_ids[end + index % period] for index in range(count)]
         return []
 
-    def _learn(self, token_ids: list[int]) -> None:
-        for end in range(max(self._num_known, SHORTEST_MATCH), len(token_ids)):
+    def _read_new(self, token_ids: list[int]) -> None:
+        if self._num_unread is None:
+            self._num_unread = self._num_read = len(token_ids)
+        for end in range(self._num_read, len(token_ids)):
             for size in range(SHORTEST_MATCH, min(LONGEST_MATCH, end) + 1):
                 self._ends[tuple(token_ids[end - size : end])] = end
-        self._num_known = len(token_ids)
+        self._num_read = len(token_ids)
+
+    def _read_back(self, token_ids: list[int]) -> None:
+        last = self._num_unread or 0
+        first = max(0, last - READ_AT_ONCE)
+        for end in range(last - 1, max(first, SHORTEST_MATCH) - 1, -1):
+            for size in range(SHORTEST_MATCH, min(LONGEST_MATCH, end) + 1):
+                self._ends.setdefault(tuple(token_ids[end - size : end]), end)
+        self._num_unread = first
 
 
 @dataclass(slots=True)

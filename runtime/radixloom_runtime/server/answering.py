@@ -92,13 +92,12 @@ def finish(generation: Generation) -> None:
     """Free what the engine holds, and log how the request went."""
     generation.close()
     usage = usage_of(generation)
-    reasons = [choice.finish_reason or "abort" for choice in generation.choices.values()]
     log.info(
         "request.finished",
         prompt_tokens=usage.prompt_tokens,
         cached_tokens=usage.prompt_tokens_details.cached_tokens,
         output_tokens=usage.completion_tokens,
-        finish_reason=",".join(dict.fromkeys(reasons)),
+        finish_reason=",".join(dict.fromkeys(generation.ends)),
         **generation.seconds(),
     )
 

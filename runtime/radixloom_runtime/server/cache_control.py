@@ -7,6 +7,7 @@ A pinned prefix stays in the KV cache until it is unpinned or the server ends, w
 import asyncio
 import itertools
 import secrets
+import time
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -14,15 +15,19 @@ from starlette.responses import Response
 
 from radixloom_runtime.errors import OverloadedError, RequestError
 from radixloom_runtime.server import answering, order, parsing
+from radixloom_runtime.server.engine_client import Reply
 from radixloom_runtime.server.inbox import EngineLost
 from radixloom_runtime.server.lifecycle import Serving
-from radixloom_runtime.server.problems import EngineLostError, json_response
-from radixloom_runtime.server.schema import TokenId
+from radixloom_runtime.server.problems import EngineLostError, RequestTimeoutError, json_response
+from radixloom_runtime.server.schema import MAX_TIMEOUT_SECONDS, TokenId
 from radixloom_runtime.server.schema_chat import Message
 from radixloom_runtime.server.service import Service, service_of
-from radixloom_runtime.wire.messages import CacheChanged, Flush, Pin, Rejected, Unpin
+from radixloom_runtime.wire.messages import CacheChanged, Flush, Pin, Rejected, TimedOut, Unpin
 
 router = APIRouter(tags=["prefix cache"])
+
+DEFAULT_PIN_SECONDS = 600.0
+"""A pin waits its turn like a request; without an end, its client would for ever."""
 
 _count = itertools.count()
 
@@ -35,6 +40,9 @@ class PinRequest(BaseModel):
     prompt: str | list[TokenId] | None = None
     messages: list[Message] | None = Field(None, min_length=1)
     """Written by the chat template, up to the end of the last one."""
+    timeout: float | None = Field(None, gt=0, le=MAX_TIMEOUT_SECONDS)
+    """Seconds until the prefix must be computed; then 408.
+    Default: the server's --request-timeout, or ten minutes."""
 
     @model_validator(mode="after")
     def _one_of_two(self) -> "PinRequest":
@@ -73,7 +81,12 @@ async def pin_prefix(request: Request) -> Response:
     serving = service.lifecycle.admit()
     wanted = await parsing.plain_request(request, PinRequest)
     prompt_ids = await asyncio.to_thread(prompt_ids_of, wanted, serving)
-    pin = Pin(request_id=f"pin-{secrets.token_hex(8)}", prompt_ids=prompt_ids)
+    seconds = wanted.timeout or service.request_timeout or DEFAULT_PIN_SECONDS
+    pin = Pin(
+        request_id=f"pin-{secrets.token_hex(8)}",
+        prompt_ids=prompt_ids,
+        deadline=time.monotonic() + seconds,
+    )
     reply = _done(await answering.until_disconnect(request.receive, _pinned(service, pin)))
     return json_response({"id": pin.request_id, "pinned_tokens": reply.num_tokens})
 
@@ -111,7 +124,7 @@ def _new_id() -> str:
     return f"cache-{next(_count)}"
 
 
-async def _pinned(service: Service, pin: Pin) -> CacheChanged | Rejected | EngineLost:
+async def _pinned(service: Service, pin: Pin) -> Reply:
     try:
         return await service.engine.ask(pin)
     except asyncio.CancelledError:  # the client is gone: nobody would ever unpin it
@@ -119,7 +132,7 @@ async def _pinned(service: Service, pin: Pin) -> CacheChanged | Rejected | Engin
         raise
 
 
-def _done(reply: CacheChanged | Rejected | EngineLost) -> CacheChanged:
+def _done(reply: Reply) -> CacheChanged:
     match reply:
         case CacheChanged():
             return reply
@@ -129,3 +142,10 @@ def _done(reply: CacheChanged | Rejected | EngineLost) -> CacheChanged:
             if seconds is None:
                 raise RequestError(message, code="cannot_pin")
             raise OverloadedError(message, retry_after_seconds=seconds)
+        case TimedOut():
+            raise RequestTimeoutError(
+                "the prefix was not computed in time; give a longer `timeout`, or try again when"
+                " fewer requests wait",
+                param="timeout",
+                code="request_timeout",
+            )

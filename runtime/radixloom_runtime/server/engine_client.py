@@ -35,6 +35,9 @@ from radixloom_runtime.wire.messages import (
     Unpin,
 )
 
+Reply = CacheChanged | Rejected | TimedOut | EngineLost
+"""To a request about the cache."""
+
 
 class EngineClient:
     """Sends requests to the engine and hands its answers to their handlers."""
@@ -47,7 +50,7 @@ class EngineClient:
         self._outbox: list[ServerMessage] = []
         self._has_outgoing = asyncio.Event()
         self._lost: EngineLost | None = None
-        self._replies: dict[str, asyncio.Future[CacheChanged | Rejected | EngineLost]] = {}
+        self._replies: dict[str, asyncio.Future[Reply]] = {}
 
     @property
     def num_open(self) -> int:
@@ -74,7 +77,7 @@ class EngineClient:
         open_ids = [name for name in request_ids if self._inboxes.pop(name, None) is not None]
         self._say(*map(Abort, open_ids))
 
-    async def ask(self, message: Flush | Pin | Unpin) -> CacheChanged | Rejected | EngineLost:
+    async def ask(self, message: Flush | Pin | Unpin) -> Reply:
         """Send a request about the cache, with an id of its own, and wait for its answer."""
         if self._lost is not None:
             return self._lost
@@ -128,14 +131,14 @@ class EngineClient:
                 self._hand_over(message, is_last=message.finish_reason is not None)
             case CacheChanged():
                 self._reply(message)
-            case Rejected() if message.request_id in self._replies:
+            case Rejected() | TimedOut() if message.request_id in self._replies:
                 self._reply(message)
             case Rejected() | TimedOut():
                 self._hand_over(message, is_last=True)
             case Starting() | Ready() | Stats() | Followers() | StopWanted() | Failed():
                 self._on_state(message)
 
-    def _reply(self, message: CacheChanged | Rejected) -> None:
+    def _reply(self, message: CacheChanged | Rejected | TimedOut) -> None:
         reply = self._replies.get(message.request_id)
         if reply is not None and not reply.done():
             reply.set_result(message)

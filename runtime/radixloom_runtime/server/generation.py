@@ -62,6 +62,8 @@ class Generation:
     inbox: Inbox = field(default_factory=Inbox)
     started_at: float = field(default_factory=time.monotonic)
     first_token_at: float | None = None
+    cut_short_by: str = "abort"
+    """What ended the choices that have no finish reason."""
 
     def start(self) -> None:
         """Send every choice to the engine."""
@@ -71,6 +73,11 @@ class Generation:
     def is_finished(self) -> bool:
         """Whether every choice has its finish reason."""
         return all(choice.finish_reason for choice in self.choices.values())
+
+    @property
+    def ends(self) -> list[str]:
+        """What ended each choice: its finish reason, or why it has none."""
+        return [choice.finish_reason or self.cut_short_by for choice in self.choices.values()]
 
     async def next(self) -> list[ChoiceDelta]:
         """Wait for the engine and return what it added, in order.
@@ -92,8 +99,8 @@ class Generation:
     def close(self) -> None:
         """Take back from the engine what is not finished."""
         self.engine.abort(self.choices)
-        for choice in self.choices.values():
-            self.metrics.finished.labels(choice.finish_reason or "abort").inc()
+        for reason in self.ends:
+            self.metrics.finished.labels(reason).inc()
 
     def _delta(self, event: Event, now: float) -> ChoiceDelta | None:
         match event:
@@ -112,6 +119,7 @@ class Generation:
                 return None if choice.finish_reason else self._take(choice, event, now)
 
     def _timed_out(self) -> RequestTimeoutError:
+        self.cut_short_by = "deadline"
         num_output = sum(choice.num_output for choice in self.choices.values())
         return RequestTimeoutError(
             f"the answer was not complete after {self.order.timeout_seconds:g} s, with"

@@ -14,7 +14,7 @@ Token ids only: text lives in the server process. Unknown tags and fields are re
 
 import msgspec
 
-WIRE_VERSION = 4
+WIRE_VERSION = 5
 """Bumped with every change of a struct below; both ends refuse another version."""
 
 
@@ -86,6 +86,8 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fi
     request_id: str
     """Names the pin from then on."""
     prompt_ids: list[int]
+    deadline: float | None = None
+    """On this machine's monotonic clock: a prefix not pinned by then is given up (TimedOut)."""
 
 
 class Unpin(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
@@ -138,13 +140,13 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unkno
 
 
 class TimedOut(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
-    """A request's deadline has passed; it was forgotten, and nothing else follows for its id."""
+    """A Submit's or Pin's deadline has passed; it was forgotten, and nothing follows for its id."""
 
     request_id: str
 
 
 class CacheChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
-    """What a Flush, Pin or Unpin has done; the answer to a Pin may be Rejected instead."""
+    """What a Flush, Pin or Unpin has done; to a Pin, Rejected or TimedOut may answer instead."""
 
     request_id: str
     num_tokens: int

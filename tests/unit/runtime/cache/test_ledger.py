@@ -1,8 +1,10 @@
 """Leases of pages."""
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import given
 
-from radixloom_runtime.cache.ledger import Ledger
+from radixloom_runtime.cache.ledger import Lease, Ledger
 
 PROMPT = list(range(10, 20))
 """Ten tokens: two pages of four, and two tokens of a third."""
@@ -114,3 +116,27 @@ def test_check_notices_a_lease_that_was_forgotten():
     ledger.extend(lease, 1)
     with pytest.raises(AssertionError, match="lost"):
         ledger.check([])
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.integers(1, 20), st.booleans()), min_size=1, max_size=5
+    ),
+    st.integers(0, 20),
+)
+def test_what_closing_would_gain_is_what_it_gains(requests, num_kept):
+    ledger = Ledger(200, 4)
+    leases: list[tuple[Lease, list[int]]] = []
+    for stem, length, _ in requests:
+        tokens = [stem * (index > 6) for index in range(length)]
+        lease = ledger.open(tokens)
+        ledger.extend(lease, ledger.pages_for(length) - len(lease.page_ids))
+        ledger.file(lease, tokens, length)
+        leases.append((lease, tokens))
+    kept = [0] * num_kept
+    closing = [each for each, (_, _, closes) in zip(leases, requests, strict=True) if closes]
+    gained = ledger.gained_by_closing([lease for lease, _ in closing], kept)
+    before = ledger.num_available - ledger.match(kept or [0]).num_evictable
+    for lease, tokens in closing:
+        ledger.close(lease, tokens, len(tokens))
+    assert ledger.num_available - ledger.match(kept or [0]).num_evictable == before + gained

@@ -54,6 +54,18 @@ def test_a_prefix_that_is_being_computed_can_be_unpinned():
     assert service.pinned == {}
 
 
+def test_a_pin_whose_time_is_over_leaves_its_share_to_others():
+    service = Service(limits(max_rows=1))
+    service.submit(request("a", [1, 2, 3], max_tokens=30))
+    service.step()
+    assert service.pin("p", SHARED, deadline=5.0) is None
+    service.run()
+    assert service.timed_out_pins == {"p"}
+    assert service.pinned == {}
+    assert service.scheduler.pinned_pages == 0
+    assert service.pin("p", SHARED) is None, "its name is free again"
+
+
 def test_only_whole_pages_are_pinned():
     service = Service()
     service.pin("p", SHARED[:11])

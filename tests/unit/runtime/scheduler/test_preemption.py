@@ -1,6 +1,6 @@
 """Too little memory: who gives way, and that nothing is lost by it."""
 
-from support.serving import Service, is_as_alone, limits, request
+from support.serving import SHARED, Service, is_as_alone, limits, request
 
 
 def test_a_request_that_just_fits_the_pool_completes():
@@ -39,6 +39,22 @@ def test_the_lower_priority_is_preempted_though_it_came_first():
     assert service.scheduler.totals.preemptions > 0
     restarted = [start.history_ids[0] for plan in service.plans for start in plan.starts][2:]
     assert set(restarted) == {1}
+
+
+def test_nobody_is_displaced_in_vain_for_pages_that_others_go_on_holding():
+    """Two who share pages with a third were preempted, and those pages stayed where they were."""
+    service = Service(limits(num_pages=16, step_tokens=64))
+    service.serve(request("warm", SHARED, max_tokens=1))
+    service.submit(request("third", [*SHARED, 1], max_tokens=8))
+    for name in ("low", "lower"):
+        service.submit(request(name, [*SHARED, 2], max_tokens=8, priority=1))
+    service.step()
+    assert service.scheduler.num_running == 3
+    service.submit(request("high", [50] * 32, max_tokens=4))
+    service.step()
+    assert service.scheduler.totals.preemptions == 0
+    service.run()
+    assert service.answers["high"].finish_reason == "length"
 
 
 def preempted_while_decoding(**more) -> tuple[Service, list[int]]:

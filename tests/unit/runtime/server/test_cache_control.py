@@ -62,6 +62,17 @@ def test_two_who_unpin_one_prefix_at_once_are_both_answered(server: HttpServer):
     assert sorted(answer.status_code for answer in answers) == [200, 404]
 
 
+def test_a_pin_that_is_not_served_in_time_is_a_408(server: HttpServer):
+    body = {"model": "tiny_tokenizer", "prompt": [SLOW], "max_tokens": 30, "ignore_eos": True}
+    with ThreadPoolExecutor(1) as pool:
+        busy = pool.submit(server.client.post, "/v1/completions", json=body)
+        server.poll("/metrics", lambda _: server.metric("radixloom:num_running_reqs") == 1)
+        answer = server.client.post("/pin_prefix", json={"prompt": PROMPT, "timeout": 0.001})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (408, "request_timeout")
+        assert busy.result().status_code == 200
+    server.poll("/metrics", lambda _: server.metric('radixloom_kv_tokens{state="pinned"}') == 0)
+
+
 def test_pinned_messages_are_a_prefix_of_the_prompts_that_begin_with_them():
     serving = Serving(catalog.load(FOLDER, "tiny"), ready(max_model_len=200))
     system = {"role": "system", "content": "to be or not to be"}

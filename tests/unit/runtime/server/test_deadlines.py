@@ -56,6 +56,8 @@ def test_a_request_in_time_is_answered_and_the_late_ones_are_counted(server: Htt
     answer = server.client.post("/v1/completions", json=BODY | {"timeout": 30, "max_tokens": 3})
     assert answer.status_code == 200
     server.poll("/metrics", lambda _: server.metric("radixloom_requests_timed_out_total") >= 1)
+    assert server.metric('radixloom_choices_finished_total{reason="deadline"}') >= 1
+    assert server.metric('radixloom_choices_finished_total{reason="abort"}') == 0
     server.poll("/metrics", lambda _: server.metric("radixloom:num_running_reqs") == 0)
 
 
