@@ -3,7 +3,6 @@
 import argparse
 import fcntl
 import json
-import shutil
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -13,9 +12,9 @@ from hack.cluster import api, binaries, check, kind, local, processes
 from hack.cluster import load as loading
 from hack.cluster.console import say
 from hack.cluster.errors import ClusterError
-from hack.cluster.layout import MAX_NODES, Layout, shared_folder
+from hack.cluster.layout import DEFAULT_NODES, MAX_NODES, Layout, shared_folder
 
-_NODES_HELP = f"default: as many as run, else {local.DEFAULT_NODES}"
+_NODES_HELP = f"default: as many as run, else {DEFAULT_NODES}"
 
 Command = Callable[[Layout, argparse.Namespace], None]
 
@@ -58,11 +57,13 @@ def up(layout: Layout, options: argparse.Namespace) -> None:
         if provider == "local":
             check.require(layout, check.TO_START)
             check.install_missing()
+        else:
+            kind.require()
         binaries.ensure(layout, provider)
         if provider == "local":
             local.up(layout, options.nodes)
         else:
-            kind.up(layout, options.nodes or local.DEFAULT_NODES, shared_folder())
+            kind.up(layout, options.nodes, shared_folder().absolute())
     say(f"kubectl and helm are in {layout.binaries}; export KUBECONFIG={layout.kubeconfig}")
     print(layout.kubeconfig)
 
@@ -71,9 +72,8 @@ def down(layout: Layout, options: argparse.Namespace) -> None:
     """Stop the cluster and remove everything but the cache."""
     del options
     with exclusive(layout):
-        if current_provider(layout) == "kind":
+        if current_provider(layout) == "kind" or kind.is_left_over(layout):
             kind.down(layout)
-            shutil.rmtree(layout.run)
         else:
             problem = check.linux(layout) or check.root(layout)
             if problem:
@@ -111,6 +111,8 @@ def kubeconfig(layout: Layout, options: argparse.Namespace) -> None:
 
 def logs(layout: Layout, options: argparse.Namespace) -> None:
     """Print the end of a component's log."""
+    if current_provider(layout) == "kind":
+        kind.export_logs(layout)
     print(local.log_tail(layout, options.component, num_lines=options.lines))
 
 

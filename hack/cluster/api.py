@@ -57,7 +57,7 @@ def coredns_ready(layout: Layout) -> bool:
     """Say whether DNS answers for the cluster."""
     query = ("--namespace=kube-system", "--output=jsonpath={.status.readyReplicas}")
     try:
-        return kubectl(layout, "get", "deployment", "coredns", *query).strip() == "1"
+        return kubectl(layout, "get", "deployment", "coredns", *query).strip() not in {"", "0"}
     except ClusterError:
         return False
 

@@ -23,6 +23,7 @@ DNS_ADDRESS = "10.96.0.10"
 CGROUP = "radixloom"
 BRIDGE_PREFIX = "radixloom"
 NETWORK_PREFIX = "radixloom-"
+DEFAULT_NODES = 2
 MAX_NODES = 9
 
 # As GKE labels the nodes of a v5e 2x4 slice: two hosts with four chips each.

@@ -25,12 +25,11 @@ from hack.cluster import (
 from hack.cluster import load as loading
 from hack.cluster.console import say
 from hack.cluster.errors import ClusterError
-from hack.cluster.layout import DNS_ADDRESS, Layout, Node
+from hack.cluster.layout import DEFAULT_NODES, DNS_ADDRESS, Layout, Node
 from hack.cluster.shell import Argument
 
 _COREDNS = Path(__file__).with_name("coredns.yaml")
 _RESOLV_CONFS = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
-DEFAULT_NODES = 2
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -192,6 +191,11 @@ def log_tail(layout: Layout, component: str, *, num_lines: int) -> str:
     """
     log = layout.logs / f"{component}.log"
     if not log.exists():
-        known = ", ".join(sorted(path.stem for path in layout.logs.glob("*.log")))
+        found = [
+            *layout.logs.glob("*.log"),
+            *layout.logs.glob("*/*.log"),
+        ]  # kind: one folder a node
+        names = (str(path.relative_to(layout.logs).with_suffix("")) for path in found)
+        known = ", ".join(sorted(names))
         raise ClusterError(f"no log of {component!r}; there are: {known or 'none'}")
     return "\n".join(log.read_text(errors="replace").splitlines()[-num_lines:])

@@ -1,4 +1,4 @@
-"""Turn a recipe into a tar: with a Docker engine that has the base image, else with buildah.
+"""Turn a recipe into a tar: with a Docker engine that has buildx and the base, else with buildah.
 
 buildah needs no daemon, no registry and no container runtime (`--isolation chroot`), but root.
 Its layers live in our own folder, so removing that folder removes every trace.
@@ -32,9 +32,17 @@ class Builder(Protocol):
 
 def choose(folder: Path) -> Builder:
     """Return Docker where an engine answers and gives the base image, else buildah."""
-    if succeeds(["docker", "info"]) and _docker_has_base():
+    if succeeds(["docker", "info"]) and _docker_mounts() and _docker_has_base():
         return Docker(folder)
     return Buildah(folder)
+
+
+def _docker_mounts() -> bool:
+    """Say whether `docker build` knows `RUN --mount`; Debian packages that part apart."""
+    if succeeds(["docker", "buildx", "version"]):
+        return True
+    say("not building with docker: it has no buildx (Debian's package is docker-buildx)")
+    return False
 
 
 def _docker_has_base() -> bool:

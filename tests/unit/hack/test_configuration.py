@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hack.cluster import check, control_plane, images, kind, network, node, pki
+from hack.cluster import check, control_plane, images, network, node, pki
 from hack.cluster.errors import ClusterError
 from hack.cluster.layout import Layout
 
@@ -125,15 +125,6 @@ def test_resolver_of_the_machine_alone_is_passed_over(tmp_path: Path):
     real.write_text("# from DHCP\nnameserver 192.0.2.53\n")
     assert node.upstream_resolv_conf((stub, real)) == str(real)
     assert node.upstream_resolv_conf((stub, tmp_path / "absent")) == ""
-
-
-def test_kind_mounts_the_shared_folder_at_its_own_path():
-    document = json.loads(kind.config(2, Path("/home/me/.cache/radixloom")))
-    roles = [each["role"] for each in document["nodes"]]
-    assert roles == ["control-plane", "worker", "worker"]
-    mount = document["nodes"][1]["extraMounts"][0]
-    assert mount["hostPath"] == mount["containerPath"] == "/home/me/.cache/radixloom"
-    assert document["nodes"][1]["labels"]["cloud.google.com/gke-nodepool"] == "tpu-pool-0"
 
 
 def test_a_path_too_long_for_sockets_is_a_problem():
