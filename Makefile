@@ -46,7 +46,7 @@ images: setup ## build the container images that changed; prints their names
 
 # --- work on it
 
-.PHONY: fmt lint types crds lock
+.PHONY: fmt lint types crds docs lock
 fmt: setup ## format and fix
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
@@ -59,6 +59,9 @@ types: setup ## pyright strict
 crds: setup ## regenerate the CustomResourceDefinition from the operator's types
 	@$(BIN)/radixloom-operator crd >crds/llmservices.yaml
 	@$(BIN)/radixloom-operator crd --chart >charts/radixloom/templates/crd.yaml
+
+docs: setup ## make docs/models.md anew of the code
+	@$(BIN)/python -m hack.models_page
 
 lock: setup ## pin the images' packages anew (docker/requirements)
 	@hack/lock.sh

@@ -3,16 +3,21 @@
     SOURCE/<name>/{config*.json, *.safetensors, golden.npz}  ─►  tests/goldens/<name>.tar.xz
 
 SOURCE holds tiny checkpoints with the logits that an independent implementation gave in float32.
-Of these an archive keeps what the tests compare: for a few prompts the greedy continuation, and
-the log-probabilities of the most likely tokens. `tests/support/goldens.py` reads archives, and
-with RADIXLOOM_GOLDENS set a whole SOURCE.
+Of these an archive keeps what is compared: for a few prompts the greedy continuation, and the
+log-probabilities of the most likely tokens. The tests (`tests/support/goldens.py`) and the report
+(`hack/golden_report.py`) read archives; with RADIXLOOM_GOLDENS set to a folder, a whole SOURCE.
 """
 
 import argparse
+import atexit
 import io
 import lzma
+import os
+import shutil
 import sys
 import tarfile
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,6 +36,9 @@ LOGITS = {
     "llama-tied": ("last_logits", "all_logits"),
 }
 """Kept beside: the runner's own tests look at more than the likeliest tokens."""
+WHOLE = os.environ.get("RADIXLOOM_GOLDENS")
+TOLERANCE = 2e-3
+"""Largest difference of a logprob from the reference's that counts as the same."""
 # Two bytes a number: the odd ones (sign, exponent) and the even ones (mantissa) differ in kind.
 _FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 0, "lp": 1, "pb": 1}]
 
@@ -55,6 +63,37 @@ def _top(logits: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     ids = np.argsort(-logprobs, axis=-1, kind="stable")[:, :TOP]
     found = np.take_along_axis(logprobs, ids, axis=-1)
     return ids.astype(np.int16), found.astype(np.float32)
+
+
+def names() -> list[str]:
+    """List all checkpoints at hand."""
+    if WHOLE:
+        return sorted(path.parent.name for path in Path(WHOLE).glob("*/golden.npz"))
+    return sorted(path.name.removesuffix(".tar.xz") for path in TARGET.glob("*.tar.xz"))
+
+
+@cache
+def folder(name: str) -> Path:
+    """Return the checkpoint's folder, unpacked for this process."""
+    if WHOLE:
+        return Path(WHOLE) / name
+    target = _unpacked() / name
+    with tarfile.open(TARGET / f"{name}.tar.xz") as archive:
+        archive.extractall(target, filter="data")
+    return target
+
+
+def golden(name: str) -> dict[str, NDArray[Any]]:
+    """Return what a checkpoint should give: arrays by the names in `tests/support/goldens.py`."""
+    arrays = dict(np.load(folder(name) / "golden.npz"))
+    return arrays | compared(arrays) if WHOLE else arrays
+
+
+@cache
+def _unpacked() -> Path:
+    root = Path(tempfile.mkdtemp(prefix="radixloom-goldens-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    return root
 
 
 def pack(source: Path, target: Path) -> None:
@@ -82,8 +121,7 @@ def main() -> int:
     parser.add_argument("source", type=Path)
     parser.add_argument("names", nargs="*", help="default: all that tests/goldens has already")
     options = parser.parse_args()
-    names = options.names or sorted(path.name[:-7] for path in TARGET.glob("*.tar.xz"))
-    for name in names:
+    for name in options.names or names():
         target = TARGET / f"{name}.tar.xz"
         pack(options.source / name, target)
         print(f"{target.stat().st_size:8} {name}")

@@ -66,11 +66,11 @@ def parse_quantization(raw: Raw) -> Quantization:
     if not isinstance(config, dict):
         raise ModelError(f"config.json wants quantization_config as an object, found {config!r}")
     method = str(config.get("quant_method", "")).lower()
-    parse = _METHODS.get(method)
+    parse = METHODS.get(method)
     if parse is None:
         raise ModelError(
             f"quantization_config has quant_method {method or None!r}, which is not supported;"
-            f" supported: {', '.join(sorted(_METHODS))}. Take a checkpoint in one of these, or an"
+            f" supported: {', '.join(sorted(METHODS))}. Take a checkpoint in one of these, or an"
             " unquantized one with --quantization int8 or fp8"
         )
     return parse(config)
@@ -139,7 +139,7 @@ def _parse_compressed_tensors(config: Raw) -> Quantization:
     return Quantization("compressed-tensors", tuple(schemes), tuple(config.get("ignore") or ()))
 
 
-_METHODS: dict[str, Callable[[Raw], Quantization]] = {
+METHODS: dict[str, Callable[[Raw], Quantization]] = {
     "awq": _parse_awq,
     "compressed-tensors": _parse_compressed_tensors,
     "fp8": _parse_fp8,

@@ -50,7 +50,7 @@ _ONLY: Raw = {
 
 
 def configure(raw: Raw) -> ModelConfig:
-    """Describe `BailingHybridForCausalLM`."""
+    """Describe the family."""
     raw = _DEFAULTS | {old: raw[new] for old, new in _NAMES_OF_V5.items() if new in raw} | raw
     _refuse_unknown(raw)
     latent = replace(parse_latent(raw), gate="g_proj")

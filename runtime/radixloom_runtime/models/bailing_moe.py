@@ -29,7 +29,7 @@ NAMES = Names(
 
 
 def configure_v1(raw: Raw) -> ModelConfig:
-    """Describe the first generation."""
+    """Describe Ling 1 and 1.5."""
     if raw.get("norm_softmax"):
         raise ModelError("norm_softmax of a Bailing MoE is not supported; only false is")
     return common(
@@ -41,7 +41,7 @@ def configure_v1(raw: Raw) -> ModelConfig:
 
 
 def configure_v2(raw: Raw) -> ModelConfig:
-    """Describe the second generation."""
+    """Describe Ling 2 and Ring 2."""
     return common(
         {"partial_rotary_factor": 0.5} | raw,
         **_shared(raw),

@@ -8,7 +8,7 @@ from radixloom_runtime.models.config_rope import Raw
 
 
 def configure(raw: Raw) -> ModelConfig:
-    """Describe `Qwen3NextForCausalLM`."""
+    """Describe the family."""
     raw = {"full_attention_interval": 4, "partial_rotary_factor": 0.25, "head_dim": 256} | raw
     if raw.get("hidden_act", "silu") != "silu":
         raise ModelError(

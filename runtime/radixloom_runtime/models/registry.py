@@ -68,7 +68,7 @@ class CausalLM(Protocol):
         ...
 
 
-_ARCHITECTURES: dict[str, Callable[[Raw], ModelConfig]] = {
+ARCHITECTURES: dict[str, Callable[[Raw], ModelConfig]] = {
     "BailingHybridForCausalLM": bailing_hybrid.configure,
     "BailingMoeForCausalLM": bailing_moe.configure_v1,
     "BailingMoeV2ForCausalLM": bailing_moe.configure_v2,
@@ -140,11 +140,11 @@ def parse_config(raw: Raw) -> ModelConfig:
     Raises: `ModelError`, also for whatever a family looks up and does not find.
     """
     architecture = (raw.get("architectures") or ["(none)"])[0]
-    configure = _ARCHITECTURES.get(architecture)
+    configure = ARCHITECTURES.get(architecture)
     if configure is None:
         raise ModelError(
             f"architecture {architecture!r} is not supported; supported:"
-            f" {', '.join(sorted(_ARCHITECTURES))}"
+            f" {', '.join(sorted(ARCHITECTURES))}"
         )
     try:
         config = configure(raw)
