@@ -38,11 +38,12 @@ from radixloom_runtime.engine.meter import Meter
 from radixloom_runtime.engine.watchdog import STEP_LIMIT_SECONDS, Watchdog
 from radixloom_runtime.errors import CapacityError, ConfigurationError
 from radixloom_runtime.scheduler.scheduler import Scheduler
-from radixloom_runtime.scheduler.speculation import Speculation, parse
+from radixloom_runtime.scheduler.speculation import parse
 from radixloom_runtime.settings import RuntimeSettings
 from radixloom_runtime.wire.channels import EngineChannel
 from radixloom_runtime.wire.messages import Failed, Ready, Starting
-from radixloom_runtime.wire.plan import Limits, Runner
+from radixloom_runtime.wire.plan import Runner
+from radixloom_runtime.wire.pulse import Pulse
 from radixloom_runtime.wire.slice_messages import Progress, Warm
 
 EXIT_FAILED = 1
@@ -93,6 +94,7 @@ def main(
         settings,
         build_runner or _build_jax_runner,
         parent_pid=arguments.parent,
+        pulse=Pulse.of_parent(os.environ),
         step_limit_seconds=step_limit_seconds,
     )
     if exit_code and settings.num_hosts > 1:
@@ -112,6 +114,7 @@ def run_engine(
     build_runner: BuildRunner,
     *,
     parent_pid: int,
+    pulse: Pulse,
     step_limit_seconds: float,
 ) -> int:
     """Connect to the server and serve until drained; return the exit code."""
@@ -121,6 +124,7 @@ def run_engine(
             parent_pid=parent_pid,
             seconds_on_device=engine.seconds_on_device,
             peers_lost=engine.peers_lost,
+            pulse=pulse,
             last_words=engine.last_words,
             exit_code=EXIT_FAILED,
             step_limit_seconds=step_limit_seconds,
@@ -249,7 +253,8 @@ class _Engine:
 
     def _run_loop(self, runner: Runner[Any], link: Link, built: Built) -> None:
         """Say that this engine is ready, and serve until drained."""
-        speculation = self._speculation(runner.limits)
+        wanted = self._settings.speculation
+        speculation = None if wanted is None else parse(wanted)
         scheduler = Scheduler(
             runner.limits,
             max_queued_requests=self._settings.max_queued_requests,
@@ -265,17 +270,6 @@ class _Engine:
         self._channel.send([built.ready])
         log.info("engine.ready", seconds=built.ready.start_seconds)
         loop.run()
-
-    def _speculation(self, limits: Limits) -> Speculation | None:
-        wanted = self._settings.speculation
-        if wanted is None:
-            return None
-        if limits.is_recurrent:
-            raise ConfigurationError(
-                f"--speculation {wanted} is not possible with this model: it keeps a recurrent"
-                " state, from which no wrong guess can be taken back; leave it out"
-            )
-        return parse(wanted)
 
     def _failed(self, message: str, exit_code: int) -> int:
         self._channel.send([Failed(message, exit_code)])

@@ -5,6 +5,9 @@ the thread ends the process with `os._exit`, after the caller's last words.
 
 The parent is watched by comparing process ids. The kernel's parent-death signal would tell sooner,
 but is tied to the *thread* that started us, and may come while the parent is alive.
+
+A process that stands still as a whole has a watchdog that does, too: that is for the parent to
+notice, by the pulse that this thread gives (`wire.pulse`).
 """
 
 import os
@@ -14,9 +17,10 @@ from typing import NoReturn
 
 import structlog
 
+from radixloom_runtime.wire.pulse import BEAT_SECONDS, Pulse
+
 log = structlog.get_logger()
 
-INTERVAL_SECONDS = 0.5
 STEP_LIMIT_SECONDS = 300.0
 """A step takes milliseconds; one that must first compile (warm-up was turned off) minutes."""
 
@@ -34,6 +38,7 @@ class Watchdog:
         parent_pid: int,
         seconds_on_device: Callable[[], float],
         peers_lost: Callable[[], str | None] = lambda: None,
+        pulse: Pulse,
         last_words: Callable[[str], None],
         exit_code: int,
         step_limit_seconds: float = STEP_LIMIT_SECONDS,
@@ -41,6 +46,7 @@ class Watchdog:
         self._parent_pid = parent_pid
         self._seconds_on_device = seconds_on_device
         self._peers_lost = peers_lost
+        self._pulse = pulse
         self._last_words = last_words
         self._exit_code = exit_code
         self._step_limit_seconds = step_limit_seconds
@@ -55,6 +61,7 @@ class Watchdog:
         """Stop watching, before an ordinary end."""
         self._stopped.set()
         self._thread.join()
+        self._pulse.close()
 
     def parent_is_gone(self) -> str | None:
         """Tell that there is nobody left to serve."""
@@ -74,9 +81,11 @@ class Watchdog:
 
     def _watch(self) -> None:
         seconds_lost = 0.0
-        while not self._stopped.wait(INTERVAL_SECONDS):
+        self._pulse.beat()
+        while not self._stopped.wait(BEAT_SECONDS):
+            self._pulse.beat()
             if reason := self._peers_lost():
-                seconds_lost += INTERVAL_SECONDS
+                seconds_lost += BEAT_SECONDS
                 if seconds_lost >= PEERS_LOST_SECONDS:
                     self._end(reason, say=self._last_words)
             if reason := self.parent_is_gone():

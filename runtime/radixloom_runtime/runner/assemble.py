@@ -28,6 +28,7 @@ from radixloom_runtime.runner.history import make_history, recurrent_bytes
 from radixloom_runtime.runner.memory import (
     Device,
     available_host_bytes,
+    check_host_cache,
     check_room,
     free_for_kv,
     plan_host_pages,
@@ -58,10 +59,11 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
     use_cpu_devices(settings.cpu_devices)
     devices = jax.devices()
     config = read_config(folder)
+    check_possible(settings, config)
     stored = config.quantization.in_checkpoint(Checkpoint(folder).names)
     model = define_model(settings, replace(config, quantization=stored), devices)
     mesh = make_mesh(model.mesh_shape, devices)
-    check_mesh(mesh)
+    check_mesh(mesh, devices)
     _log.info("mesh", device=devices[0].device_kind, **asdict(model.mesh_shape))
     _tell_quantization(model, stored)
     check_model_room(settings, model, mesh.local_devices)
@@ -131,6 +133,21 @@ def define_model(settings: RuntimeSettings, config: ModelConfig, devices: Sequen
     return make(mesh_shape=last)
 
 
+def check_possible(settings: RuntimeSettings, config: ModelConfig) -> None:
+    """Refuse what this kind of model or host cannot do, before anything is loaded.
+
+    Raises: `CapacityError`, `ConfigurationError`.
+    """
+    is_recurrent = config.linear is not None
+    available = available_host_bytes()
+    check_host_cache(settings, is_recurrent=is_recurrent, available_bytes=available)
+    if is_recurrent and settings.speculation is not None:
+        raise ConfigurationError(
+            f"--speculation {settings.speculation} is not possible with this model: it keeps a"
+            " recurrent state, from which no wrong guess can be taken back; leave it out"
+        )
+
+
 def check_model_room(settings: RuntimeSettings, model: Model, devices: Sequence[Device]) -> None:
     """Refuse a model that cannot fit, before anything is loaded. Raises: `CapacityError`."""
     check_room(
@@ -172,7 +189,6 @@ def decide_limits(settings: RuntimeSettings, model: Model, devices: Sequence[Dev
             settings,
             page_bytes=kv.page_bytes * model.kv_parts,
             available_bytes=available_host_bytes(),
-            is_recurrent=model.config.linear is not None,
         ),
     )
 

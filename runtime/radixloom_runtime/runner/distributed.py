@@ -3,7 +3,10 @@
 Every process must run the same programs in the same order; that this is so, `engine.hosts` sees to.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -34,15 +37,17 @@ def join_processes(settings: RuntimeSettings) -> None:
     )
 
 
-def check_mesh(mesh: Mesh) -> None:
-    """Raises: `ConfigurationError` where some host has no device in the mesh, or not as many."""
-    counts = np.bincount(
-        [device.process_index for device in mesh.devices.flat], minlength=jax.process_count()
-    )
-    if len(set(counts.tolist())) > 1:
+def check_mesh(mesh: Mesh, devices: Sequence[Any]) -> None:
+    """Refuse a mesh in which some host of all `devices` has no device, or not as many.
+
+    Raises: `ConfigurationError`.
+    """
+    used = Counter(device.process_index for device in mesh.devices.flat)
+    counts = [used[host] for host in sorted({device.process_index for device in devices})]
+    if len(set(counts)) > 1:
         raise ConfigurationError(
-            f"the devices that the model spans lie unevenly on the hosts: {counts.tolist()};"
-            f" set --tensor-parallel to all {jax.device_count()} devices of the slice"
+            f"the devices that the model spans lie unevenly on the hosts: {counts};"
+            f" set --tensor-parallel to all {len(devices)} devices of the slice"
         )
 
 

@@ -114,22 +114,27 @@ def plan_kv(
     )
 
 
-def plan_host_pages(
-    settings: RuntimeSettings, *, page_bytes: int, available_bytes: int, is_recurrent: bool
-) -> int:
-    """Decide how many evicted pages host memory keeps.
+def check_host_cache(
+    settings: RuntimeSettings, *, is_recurrent: bool, available_bytes: int
+) -> None:
+    """Refuse host memory for pages that is not there, or could not be used.
 
-    Raises: `CapacityError` for more than there is, `ConfigurationError` where none could be used.
+    Raises: `CapacityError`, `ConfigurationError`.
     """
-    wanted = int(settings.host_cache_gb * _GB)
-    if not wanted:
-        return 0
+    if not settings.host_cache_gb:
+        return
     if is_recurrent or not settings.prefix_cache:
         why = "of a model with a recurrent state" if is_recurrent else "with --no-prefix-cache"
         raise ConfigurationError(
             f"host_cache_gb {settings.host_cache_gb:g} keeps cached prefixes, and {why} there are"
             " none; set it to 0"
         )
+    plan_host_pages(settings, page_bytes=1, available_bytes=available_bytes)
+
+
+def plan_host_pages(settings: RuntimeSettings, *, page_bytes: int, available_bytes: int) -> int:
+    """Decide how many evicted pages host memory keeps. Raises: `CapacityError`."""
+    wanted = int(settings.host_cache_gb * _GB)
     if wanted > available_bytes:
         raise CapacityError(
             f"host_cache_gb {settings.host_cache_gb:g} is more than the host memory that is free,"

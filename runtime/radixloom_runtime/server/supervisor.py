@@ -32,6 +32,10 @@ from radixloom_runtime.wire.messages import Failed, Followers, Ready, Starting, 
 Launch = Callable[[str, RuntimeSettings], tuple[Sequence[str], Mapping[str, str]]]
 """Channel address and settings to the engine's argument list and environment."""
 
+SILENCE_SECONDS = 6.0
+"""Without the engine's pulse, while it serves; the exit included, under the ten of a slice."""
+STARTING_SILENCE_SECONDS = 300.0
+"""Before: loading a library or copying a large tensor may hold the interpreter for long."""
 ENGINE_GRACE_SECONDS = 5.0
 """For the engine to exit once it has nothing left to do."""
 LAST_FRAME_SECONDS = 0.2
@@ -60,6 +64,7 @@ class Supervisor:
         self._started_at = time.monotonic()
         self._told_phase = ""
         self._told_at = 0.0
+        self._stood_still: str | None = None
         self._metrics = Metrics()
         self._counters = EngineCounters(self._metrics)
         self._lifecycle = Lifecycle(rank=settings.rank)
@@ -86,24 +91,38 @@ class Supervisor:
         loading = asyncio.create_task(self._load_model())
         stopping = asyncio.create_task(self._stop_requested.wait())
         ending = asyncio.create_task(process.wait())
+        watching = asyncio.create_task(self._watch(process))
         try:
-            await _first_of(loading, talking, stopping, ending)
+            await _first_of(loading, talking, stopping, ending, watching)
             if loading.done():
                 loading.result()
-            await _first_of(talking, stopping, ending)
+            await _first_of(talking, stopping, ending, watching)
             if stopping.done():
                 return await self._drain(process, ending)
             return await self._engine_is_gone(talking, ending)
         finally:
             await process.kill()
-            for task in (talking, loading, stopping, ending):
+            tasks = talking, loading, stopping, ending, watching
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(talking, loading, stopping, ending, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+            process.close()
             self._channel.close()
 
     @property
     def _is_ready(self) -> bool:
         return self._lifecycle.is_started
+
+    async def _watch(self, process: EngineProcess) -> None:
+        """End an engine that stands still as a whole, and so cannot end itself."""
+        seconds = await process.stands_still(
+            lambda: SILENCE_SECONDS if self._lifecycle.ready else STARTING_SILENCE_SECONDS
+        )
+        self._stood_still = (
+            f"the engine's process stood still for {seconds:.0f} s (stopped by a signal, swapped"
+            " out, or held by a lock) and was killed"
+        )
+        await process.kill()
 
     async def _load_model(self) -> None:
         if self._lifecycle.follows:
@@ -226,6 +245,8 @@ class Supervisor:
         return 1
 
     def _why_gone(self, talking: "asyncio.Task[None]", ending: "asyncio.Task[int]") -> str:
+        if self._stood_still is not None:
+            return self._stood_still
         if self._lifecycle.failure is not None:
             return self._lifecycle.failure.message
         if talking.done() and (error := talking.exception()) is not None:

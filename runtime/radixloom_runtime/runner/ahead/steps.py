@@ -26,6 +26,7 @@ from radixloom_runtime.runner.assemble import (
     table_pages,
 )
 from radixloom_runtime.runner.buckets import Bucket
+from radixloom_runtime.runner.distributed import check_mesh
 from radixloom_runtime.runner.history import history_shapes, make_history
 from radixloom_runtime.runner.mesh import make_mesh
 from radixloom_runtime.runner.programs import Compiled, Programs
@@ -64,13 +65,14 @@ def draft(settings: RuntimeSettings, config: ModelConfig, target: Target) -> Dra
     that the model cannot be shared out to.
     """
     model = define_model(settings, config, target.devices)
+    mesh = make_mesh(model.mesh_shape, target.devices)
+    check_mesh(mesh, target.devices)
     check_model_room(settings, model, [target] * model.mesh_shape.num_devices)
     loaded = replace(target, bytes_in_use=model.device_bytes)
     limits = decide_limits(settings, model, [loaded] * model.mesh_shape.num_devices)
     if model.config.turns_by_length:
         config = replace(config, max_positions=limits.max_model_len)
         model = define_model(settings, config, target.devices)
-    mesh = make_mesh(model.mesh_shape, target.devices)
     weights, history = weight_shapes(model, mesh), history_shapes(model, mesh, limits)
     rows = row_shapes(mesh, limits.max_rows, table_pages(limits), model.config.vocab_size)
     programs = Programs(model, step_layouts(limits), limits.num_pages, (weights, history, rows))

@@ -3,12 +3,14 @@
 import os
 
 from radixloom_runtime.engine.watchdog import Watchdog
+from radixloom_runtime.wire.pulse import Pulse
 
 
 def watchdog_of(*, parent_pid: int | None = None, seconds_on_device: float = 0.0) -> Watchdog:
     return Watchdog(
         parent_pid=os.getppid() if parent_pid is None else parent_pid,
         seconds_on_device=lambda: seconds_on_device,
+        pulse=Pulse(None),
         last_words=lambda _: None,
         exit_code=1,
         step_limit_seconds=60,

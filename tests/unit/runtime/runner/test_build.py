@@ -1,6 +1,7 @@
 """The way in: what is refused before anything is loaded, and what is reported."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,23 @@ def test_more_devices_than_there_are_is_refused_with_both_numbers():
     settings = RuntimeSettings(model=folder(UNTIED), tensor_parallel=16)
     with pytest.raises(ConfigurationError, match=r"wants 16 devices, found 8 cpu; .*--cpu-devices"):
         build_runner(settings, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "error", "message"),
+    [
+        ("qwen3-next", {"speculation": "ngram"}, ConfigurationError, "no wrong guess can be"),
+        ("qwen3-next", {"host_cache_gb": 1}, ConfigurationError, "of a model with a recurrent"),
+        (TIED, {"host_cache_gb": 1, "prefix_cache": False}, ConfigurationError, "with --no-prefix"),
+        (TIED, {"host_cache_gb": 1e6}, CapacityError, "host_cache_gb 1e.06 is more than"),
+    ],
+)
+def test_what_a_model_cannot_do_is_refused_before_its_weights_are_looked_for(
+    tmp_path, name, settings, error, message
+):
+    shutil.copy(folder(name) / "config.json", tmp_path)
+    with pytest.raises(error, match=message):
+        build_runner(RuntimeSettings(model=tmp_path, **settings), lambda _: None)
 
 
 @pytest.mark.slow

@@ -19,6 +19,8 @@ from radixloom_runtime.wire.plan import Limits
 READY_SECONDS = 240
 LIMIT_SECONDS = 10.0
 PROMPTS = (0, 1, 2, 3)
+LONG_PROMPTS = (4, 5)
+"""Of a checkpoint with two sets of rope factors: beyond what it was first trained for."""
 SMALL = {
     "max_running_requests": 4,
     "step_tokens": 16,
@@ -63,8 +65,7 @@ def hosts_of(tmp_path):
             model=checkpoint(name, tmp_path),
             cpu_devices=devices,
             compile_cache_dir=tmp_path / "compiled",
-            **SMALL,
-            **settings,
+            **(SMALL | settings),
         )
 
     return make
@@ -83,18 +84,31 @@ def start_ready(running: Slice):
         ("llama-rope3-gqa-untied", 2, 2),
         ("llama-rope3-gqa-untied", 4, 1),
         ("qwen3-moe-sparse", 2, 2),
+        ("deepseek-v3", 2, 2),
+        ("deepseek-v2-lite", 4, 1),
+        ("qwen3-next", 2, 1),
     ],
 )
 def test_several_processes_give_the_goldens_tokens(hosts_of, name, num_hosts, devices):
-    expected = golden(name)
     with hosts_of(name, num_hosts, devices) as running:
-        hosts = start_ready(running)
-        for index in PROMPTS:
-            prompt = [int(token) for token in expected[f"ids_{index}"]]
-            wanted = [int(token) for token in expected[f"greedy_{index}"]]
-            assert hosts[0].complete(prompt, max_tokens=len(wanted)) == wanted
-        hosts[0].process.send_signal(signal.SIGTERM)
-        assert [host.exit_code() for host in hosts] == [0] * num_hosts
+        assert_gives_goldens(running, name, PROMPTS)
+
+
+def test_several_processes_turn_long_prompts_by_the_long_factors(hosts_of):
+    with hosts_of("phi3-longrope", 2, 1, max_model_len=128) as running:
+        assert_gives_goldens(running, "phi3-longrope", LONG_PROMPTS)
+
+
+def assert_gives_goldens(running: Slice, name: str, prompts: tuple[int, ...]) -> None:
+    """Fail unless a slice, from start to drain, gives the reference's greedy tokens."""
+    expected = golden(name)
+    hosts = start_ready(running)
+    for index in prompts:
+        prompt = [int(token) for token in expected[f"ids_{index}"]]
+        wanted = [int(token) for token in expected[f"greedy_{index}"]]
+        assert hosts[0].complete(prompt, max_tokens=len(wanted)) == wanted
+    hosts[0].process.send_signal(signal.SIGTERM)
+    assert [host.exit_code() for host in hosts] == [0] * len(hosts)
 
 
 @pytest.mark.parametrize("victim", [0, 1])

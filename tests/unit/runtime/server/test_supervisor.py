@@ -1,16 +1,21 @@
 """From start to end, with an engine process that the test chooses."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
 from support.echo_engine import POISON_ID
 from support.http_server import HttpServer, echo_engine
+from support.toy_engine import HANGING, toy_engine
 
 from radixloom_runtime.errors import ConfigurationError
+from radixloom_runtime.server import supervisor
 
 MODEL = "tiny_tokenizer"
 LONG = {"model": MODEL, "prompt": [5, 8], "max_tokens": 100, "ignore_eos": True}
@@ -135,6 +140,35 @@ def test_an_engine_that_finds_a_bad_configuration_says_why_in_one_line():
 def test_an_engine_that_fails_otherwise_is_exit_code_1():
     with HttpServer(echo_engine("--fail", "3"), wait=False) as server:
         assert server.wait_outcome() == 1
+
+
+def _engine_pid() -> int:
+    """The only child of this process that runs a toy engine."""
+    for children in Path("/proc/self/task").glob("*/children"):
+        for pid in children.read_text().split():
+            if b"support.toy_engine" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return int(pid)
+    raise AssertionError("no toy engine runs")
+
+
+def test_an_engine_that_stands_still_as_a_whole_is_killed_and_its_requests_are_told(monkeypatch):
+    monkeypatch.setattr(supervisor, "SILENCE_SECONDS", 1.0)
+    with HttpServer(toy_engine) as server:
+        os.kill(_engine_pid(), signal.SIGSTOP)
+        answer = server.client.post("/v1/completions", json=LONG)
+        assert answer.status_code == 500
+        assert "the engine's process stood still for" in answer.json()["error"]["message"]
+        assert server.client.get("/healthz").status_code == 503
+        assert server.wait_outcome() == 1
+
+
+def test_an_engine_is_left_alone_while_its_step_takes_long(monkeypatch):
+    monkeypatch.setattr(supervisor, "SILENCE_SECONDS", 1.0)
+    monkeypatch.setenv("TOY_STEP_LIMIT_SECONDS", "100")
+    with HttpServer(toy_engine) as server:
+        with pytest.raises(httpx.ReadTimeout):
+            server.client.post("/v1/completions", json=LONG | {"prompt": [HANGING]}, timeout=2.5)
+        assert server.client.get("/healthz").status_code == 200
 
 
 def _assert_the_engine_is_free(server: HttpServer) -> None:

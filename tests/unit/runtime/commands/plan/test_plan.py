@@ -41,6 +41,16 @@ def test_a_model_that_is_too_large_is_refused_before_anything_is_compiled():
 
 
 @pytest.mark.slow
+def test_devices_that_leave_a_host_without_work_are_refused_as_the_engine_would():
+    model = str(CONFIGS / "qwen3-8b.json")
+    where = ("--tpu", "v6e", "--topology", "4x4", "--steps", "none")
+    refused = _plan("--model", model, *where, "--tensor-parallel", "4")
+    assert refused.returncode == 2, refused.stderr
+    assert "unevenly on the hosts: [" in refused.stderr
+    assert "set --tensor-parallel to all 16 devices" in refused.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_step_too_large_for_what_is_left_is_refused_in_the_compilers_words(tmp_path: Path):
     config = json.loads((CONFIGS / "qwen3-8b.json").read_text()) | {"num_hidden_layers": 2}

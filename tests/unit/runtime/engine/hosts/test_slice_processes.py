@@ -114,6 +114,19 @@ def test_a_killed_process_ends_all_hosts_within_ten_seconds(toys, victim: str):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
+def test_an_engine_that_stands_still_ends_all_hosts_within_ten_seconds_its_own_too(toys, victim):
+    with toys() as running:
+        hosts = serving(running)
+        since = time.monotonic()
+        os.kill(hosts[victim].engine_pid, signal.SIGSTOP)
+        assert seconds_until_all_ended(hosts, since) < LIMIT_SECONDS
+        assert all(each.process.returncode for each in hosts)
+        assert "the engine's process stood still for" in hosts[victim].log
+        assert "it hangs or is cut off" in hosts[1 - victim].log
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
 def test_a_host_that_hangs_in_a_step_ends_when_another_is_killed(toys, victim: int):
     with toys() as running:
         leader, _ = hosts = serving(running, environment=PATIENT)
