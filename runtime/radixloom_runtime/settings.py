@@ -193,7 +193,11 @@ class RuntimeSettings(BaseSettings):
         " divides tensor_parallel. In each part, every expert is cut over its devices.",
     )
     data_parallel: int = Field(
-        1, ge=1, description="Copies of the attention, each with requests of its own."
+        1,
+        ge=1,
+        description="Copies of the attention, each over tensor_parallel devices; experts are shared"
+        " out over all. Each copy has requests of its own: max_running_requests, kv_cache_tokens"
+        " and step_tokens are those of one.",
     )
     cpu_devices: int | None = Field(
         None, ge=1, description="Cut the CPU into devices, to develop for several of them."

@@ -17,17 +17,20 @@ def assert_gives_goldens(runner: Runner[Any], name: str, prompts: Sequence[int] 
 
     And, for those in `PROMPTS`, the likeliest first tokens.
     """
-    data = golden(name)
-    jobs = [
-        Job(
-            data[f"ids_{prompt}"].tolist(),
-            len(data[f"greedy_{prompt}"]),
-            row,
-            range(row * _PAGES, (row + 1) * _PAGES),
-            top_logprobs=20,
+    data, limits = golden(name), runner.limits
+    jobs: list[Job] = []
+    for index, prompt in enumerate(prompts):  # each group has its turn
+        place, group = divmod(index, limits.num_groups)
+        first_page = group * limits.num_pages + place * _PAGES
+        jobs.append(
+            Job(
+                data[f"ids_{prompt}"].tolist(),
+                len(data[f"greedy_{prompt}"]),
+                group * limits.max_rows + place,
+                range(first_page, first_page + _PAGES),
+                top_logprobs=20,
+            )
         )
-        for row, prompt in enumerate(prompts)
-    ]
     run(runner, jobs, chunk_tokens=40)
     for job, prompt in zip(jobs, prompts, strict=True):
         assert job.ids == data[f"greedy_{prompt}"].tolist()

@@ -176,13 +176,14 @@ class Service:
 
     def check_idle(self) -> None:
         """Nothing is left behind: no request, no row, no page that somebody holds."""
-        ledger = self.scheduler.ledger
+        ledgers = self.scheduler.ledgers
         assert self.scheduler.is_idle
         assert self.scheduler.num_running == self.scheduler.num_waiting == 0
-        pinned_pages = ledger.num_pages - ledger.num_available
+        pinned_pages = sum(ledger.num_used for ledger in ledgers)
         assert pinned_pages <= self.scheduler.pinned_pages
         assert bool(pinned_pages) == bool(self.pinned)
-        ledger.check([])
+        for ledger in ledgers:
+            ledger.check([])
 
     def _tick(self) -> None:
         for timed_out in self.scheduler.tick(self.now):

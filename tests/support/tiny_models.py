@@ -125,7 +125,14 @@ def runner_of(
     weights = load_weights(source, model, mesh, lambda _: None)
     is_recurrent = model.config.linear is not None
     limits = Limits(
-        num_pages, page_tokens, _MAX_ROWS, _STEP_TOKENS, 512, is_recurrent, num_host_pages
+        num_pages,
+        page_tokens,
+        _MAX_ROWS,
+        _STEP_TOKENS,
+        512,
+        is_recurrent,
+        num_host_pages,
+        model.mesh_shape.data,
     )
     history = make_history(model, mesh, limits)
     rows = make_rows(mesh, _MAX_ROWS, -(-512 // page_tokens), model.config.vocab_size)

@@ -122,7 +122,9 @@ class ToyRunner:
     def start(self, plan: StepPlan) -> ToyHandle:
         assert plan.number == self._next_number, "plans come in order, without gaps"
         assert len(self._started) < 2, "at most one step behind the one that runs"
-        assert 0 < plan.num_tokens <= self.limits.step_tokens
+        for group in range(self.limits.num_groups):
+            self._check_size([c for c in plan.chunks if self.limits.group_of_row(c.row) == group])
+        assert plan.chunks
         self._next_number += 1
         for move in plan.moves:
             self._move(move)
@@ -131,8 +133,6 @@ class ToyRunner:
         for grant in plan.grants:
             self._grant(grant)
         self._check_chunks(plan.chunks)
-        lines = sum(1 + len(chunk.guessed_ids) for chunk in plan.chunks)
-        assert lines <= self.limits.max_rows, "guesses take rows that are free"
         fed = [self._store(chunk) for chunk in plan.chunks]
         results = tuple(map(self._attend, plan.chunks, fed))
         firsts = frozenset(c.token_ids[0] for c in plan.chunks if c.token_ids and not c.start)
@@ -147,7 +147,9 @@ class ToyRunner:
     # --- what a device does
 
     def _move(self, move: PageMove) -> None:
-        assert 0 <= move.slot < self.limits.num_host_pages
+        assert 0 <= move.slot < self.limits.num_host_pages * self.limits.num_groups
+        group = move.slot // self.limits.num_host_pages
+        assert group == move.page_id // self.limits.num_pages, "a page goes to its group's slots"
         places = [(move.page_id, offset) for offset in range(self.limits.page_tokens)]
         if move.to_host:
             self._host[move.slot] = [self._slots[place] for place in places]
@@ -156,7 +158,7 @@ class ToyRunner:
             self.num_restored_tokens += self.limits.page_tokens
 
     def _start_row(self, start: RowStart) -> None:
-        assert 0 <= start.row < self.limits.max_rows
+        assert 0 <= start.row < self.limits.max_rows * self.limits.num_groups
         self._rows[start.row] = _Row(
             sampling=start.sampling,
             history=list(start.history_ids),
@@ -168,8 +170,15 @@ class ToyRunner:
     def _grant(self, grant: PageGrant) -> None:
         table = self._rows[grant.row].page_table
         assert grant.first_index == len(table), "a page table grows at its end"
-        assert all(0 <= page_id < self.limits.num_pages for page_id in grant.page_ids)
+        groups = {page_id // self.limits.num_pages for page_id in grant.page_ids}
+        assert groups <= {self.limits.group_of_row(grant.row)}, "a row has pages of its group"
         table += grant.page_ids
+
+    def _check_size(self, chunks: list[Chunk]) -> None:
+        """A group's part of a step."""
+        assert sum(chunk.length for chunk in chunks) <= self.limits.step_tokens
+        lines = sum(1 + len(chunk.guessed_ids) for chunk in chunks)
+        assert lines <= self.limits.max_rows, "guesses take rows that are free"
 
     def _check_chunks(self, chunks: tuple[Chunk, ...]) -> None:
         rows = [chunk.row for chunk in chunks]

@@ -41,10 +41,11 @@ class Copy(NamedTuple):
 
 
 class HostTier:
-    """Slots for pages, `0 ... num_slots - 1`."""
+    """Slots for pages: `num_slots` from `first_slot` on."""
 
-    def __init__(self, num_slots: int) -> None:
+    def __init__(self, num_slots: int, first_slot: int = 0) -> None:
         self.num_slots = num_slots
+        self._first_slot = first_slot
         self._slots: OrderedDict[Key, int] = OrderedDict()  # least recently used first
 
     def __len__(self) -> int:
@@ -70,7 +71,7 @@ class HostTier:
             self._slots.move_to_end(key)
             return None
         if len(self._slots) < self.num_slots:
-            slot = len(self._slots)
+            slot = self._first_slot + len(self._slots)
         else:
             oldest = next((k for k, s in self._slots.items() if s not in except_slots), None)
             if oldest is None:
@@ -87,4 +88,5 @@ class HostTier:
         """Assert that no slot is used twice."""
         slots = list(self._slots.values())
         assert len(set(slots)) == len(slots) <= self.num_slots
-        assert sorted(slots) == list(range(len(slots))), "slots are filled from the first on"
+        filled = range(self._first_slot, self._first_slot + len(slots))
+        assert sorted(slots) == list(filled), "slots are filled from the first on"

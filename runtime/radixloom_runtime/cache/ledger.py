@@ -1,4 +1,4 @@
-"""What the scheduler sees of the KV cache: leases of pages.
+"""What the scheduler sees of a KV cache: leases of pages. Each group has one.
 
     page_ids   [ matched ........... | filed ............ | own .............. ]
                0                                      num_filed
@@ -54,14 +54,17 @@ class Ledger:
         *,
         prefix_cache: bool = True,
         num_host_pages: int = 0,
+        group: int = 0,
     ) -> None:
+        """The numbers of its pages and slots come after those of the groups before it."""
         self.num_pages = num_pages
         self.page_tokens = page_tokens
         self._prefix_cache = prefix_cache
-        self._allocator = PageAllocator(num_pages)
+        self._allocator = PageAllocator(num_pages, group * num_pages)
         self._tree = RadixTree(page_tokens)
         self._pinned: list[Node] = []
-        self._host = HostTier(num_host_pages if prefix_cache else 0)
+        num_slots = num_host_pages if prefix_cache else 0
+        self._host = HostTier(num_slots, group * num_host_pages)
         self._moves: list[Copy] = []
         self.num_restored = 0
         """Pages copied back from host memory so far."""
@@ -220,7 +223,7 @@ class Ledger:
         own = [page_id for lease in leases for page_id in lease.page_ids[lease.num_filed :]]
         in_tree = self._tree.all_pages()
         everywhere = [*own, *in_tree, *self._allocator.free_pages()]
-        assert sorted(everywhere) == list(range(self.num_pages)), "a page is lost or in two places"
+        assert sorted(everywhere) == list(self._allocator.page_ids), "a page is lost or in two"
         for lease in leases:
             held = [page_id for node in lease.end.path() for page_id in reversed(node.page_ids)]
             assert held[::-1] == lease.page_ids[: lease.num_filed], "a lease holds other pages"

@@ -1,4 +1,4 @@
-"""Which pages of the KV pool are free. A page is a number; what is in it, others know."""
+"""Which pages of a KV pool are free. A page is a number; what is in it, others know."""
 
 # ruff: noqa: S101 - asserts guard our own invariants
 
@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 
 class PageAllocator:
-    """Hands out the pages `0 ... num_pages - 1`, the most recently freed first."""
+    """Hands out `num_pages` pages from `first` on, the most recently freed first."""
 
-    def __init__(self, num_pages: int) -> None:
-        self.num_pages = num_pages
-        self._free = list(reversed(range(num_pages)))
+    def __init__(self, num_pages: int, first: int = 0) -> None:
+        self.page_ids = range(first, first + num_pages)
+        self._free = list(reversed(self.page_ids))
         self._is_free = bytearray(b"\1" * num_pages)
 
     @property
@@ -25,14 +25,15 @@ class PageAllocator:
         taken = self._free[split:]
         del self._free[split:]
         for page_id in taken:
-            self._is_free[page_id] = 0
+            self._is_free[page_id - self.page_ids.start] = 0
         return taken
 
     def give_back(self, page_ids: Iterable[int]) -> None:
         """Make pages free again; each once."""
         for page_id in page_ids:
-            assert not self._is_free[page_id], f"page {page_id} was freed twice"
-            self._is_free[page_id] = 1
+            index = page_id - self.page_ids.start
+            assert not self._is_free[index], f"page {page_id} was freed twice"
+            self._is_free[index] = 1
             self._free.append(page_id)
 
     def free_pages(self) -> frozenset[int]:

@@ -70,21 +70,25 @@ class Meter:
         """Make a report; the next is due some time after `now`."""
         self._last_report_at = now
         self._steps_reported = self.steps
-        scheduler, ledger, totals = self._scheduler, self._scheduler.ledger, self._scheduler.totals
-        speculation = scheduler.speculation
+        scheduler, ledgers, totals = (
+            self._scheduler,
+            self._scheduler.ledgers,
+            self._scheduler.totals,
+        )
+        page_tokens, speculation = ledgers[0].page_tokens, scheduler.speculation
         return Stats(
             num_running=scheduler.num_running,
             num_waiting=scheduler.num_waiting,
-            kv_tokens_used=ledger.num_used * ledger.page_tokens,
-            kv_tokens_cached=ledger.num_evictable * ledger.page_tokens,
-            kv_tokens_pinned=scheduler.pinned_pages * ledger.page_tokens,
-            kv_tokens_host=ledger.num_on_host * ledger.page_tokens,
-            kv_tokens_total=ledger.num_pages * ledger.page_tokens,
+            kv_tokens_used=sum(each.num_used for each in ledgers) * page_tokens,
+            kv_tokens_cached=sum(each.num_evictable for each in ledgers) * page_tokens,
+            kv_tokens_pinned=scheduler.pinned_pages * page_tokens,
+            kv_tokens_host=sum(each.num_on_host for each in ledgers) * page_tokens,
+            kv_tokens_total=sum(each.num_pages for each in ledgers) * page_tokens,
             steps=self.steps,
             seconds_since_step=now - self._last_step_at,
             prompt_tokens=totals.prompt_tokens,
             cached_tokens=totals.cached_tokens,
-            restored_tokens=ledger.num_restored * ledger.page_tokens,
+            restored_tokens=sum(each.num_restored for each in ledgers) * page_tokens,
             output_tokens=totals.output_tokens,
             preemptions=totals.preemptions,
             expired=totals.expired,

@@ -66,6 +66,25 @@ def gather(x: Array, name: str) -> Array:
     return jax.lax.all_gather(x, axes, axis=x.ndim - 1, tiled=True) if axes else x
 
 
+def of_all_groups(x: Array) -> Array:
+    """Lay the first dimensions of all groups end to end, for every device."""
+    axes = _wide_axes("groups")
+    return jax.lax.all_gather(x, axes, axis=0, tiled=True) if axes else x
+
+
+def sum_to_groups(x: Array, *names: str) -> Array:
+    """Add up what the devices along these axes computed of all groups' rows; keep one's own rows.
+
+    Undoes `of_all_groups`, where `names` are cut over the groups.
+    """
+    groups = _wide_axes("groups")
+    axes = tuple(dict.fromkeys(axis for name in names for axis in _wide_axes(name)))
+    if groups:
+        x = jax.lax.psum_scatter(x, groups, scatter_dimension=0, tiled=True)
+    within = tuple(axis for axis in axes if axis not in groups)
+    return jax.lax.psum(x, within) if within else x
+
+
 def _wide_axes(name: str) -> tuple[str, ...]:
     mesh = _mesh()
     return tuple(axis for axis in RULES[name].mesh_axes if mesh.get(axis, 1) > 1)

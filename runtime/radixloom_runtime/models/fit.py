@@ -20,9 +20,11 @@ def check_fit(specs: Sequence[ParamSpec], shape: MeshShape) -> None:
         if _misfit(specs, MeshShape(shape.data, shape.expert, tensor)) is None
     ]
     sizes = ", ".join(str(size) for size in fitting) or "none"
+    copies = f"data_parallel {shape.data}, " if shape.data > 1 else ""
     raise ConfigurationError(
-        f"{found} (tensor_parallel {shape.expert * shape.tensor}, expert_parallel {shape.expert});"
-        f" with expert_parallel {shape.expert}, tensor_parallel can be: {sizes}"
+        f"{found} ({copies}tensor_parallel {shape.expert * shape.tensor}, expert_parallel"
+        f" {shape.expert}); with {copies}expert_parallel {shape.expert}, tensor_parallel can be:"
+        f" {sizes}"
     )
 
 

@@ -5,7 +5,8 @@ x ─► rows by expert ─► gate, up ─► down ─► y    (ops.moe: one gr
 x ─► shared expert, maybe with a gate ──► + y
 
 All devices choose alike. Each computes the rows of the experts that it holds, or of its part of the
-inside of each, and all add up.
+inside of each, and all add up. Groups hold their experts together: the tokens of all are gathered
+before, and each keeps its own of the sum.
 """
 
 from functools import partial
@@ -23,8 +24,9 @@ from radixloom_runtime.models.blocks import GatedMLP, Linear, activate
 from radixloom_runtime.models.collectives import (
     largest_over,
     local_count,
+    of_all_groups,
     shard_index,
-    sum_over,
+    sum_to_groups,
 )
 from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.models.config_moe import Moe, Scoring
@@ -124,18 +126,19 @@ class MoeMLP(nnx.Module):
     @override
     def __call__(self, x: Float[Array, "T D"]) -> Float[Array, "T D"]:
         """Transform each token."""
-        here = local_count(self.experts)
-        routing = held_by(self.router(x), shard_index("experts") * here, here)
+        here, everyones = local_count(self.experts), of_all_groups(x)
+        routing = held_by(self.router(everyones), shard_index("experts") * here, here)
 
         def multiply(rows: Array, matrices: Matrix | OneOf, inputs: str) -> Array:
             largest = partial(largest_over, name=inputs)
             sizes = routing.group_sizes
             return with_weight(matrices, lambda m: grouped_matmul(rows, m, sizes, largest))
 
-        both = multiply(x[routing.token_of_row], self.gate_up.get_value(), "embed")
+        both = multiply(everyones[routing.token_of_row], self.gate_up.get_value(), "embed")
         gate, up = jnp.split(both, 2, axis=-1)
         rows = multiply(activate(gate, self.activation) * up, self.down.get_value(), "expert_mlp")
-        y = sum_over(combine(rows, routing, x.shape[0]), "experts", "expert_mlp")
+        y = combine(rows, routing, everyones.shape[0])
+        y = sum_to_groups(y, "experts", "expert_mlp")
         if self.shared is None:
             return y
         shared = self.shared(x)

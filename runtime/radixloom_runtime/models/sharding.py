@@ -1,11 +1,13 @@
 """Which part of a weight each device holds: named axes, and the one table that shares them out.
 
-    mesh     data       copies of the attention, each with requests of its own
-             expert     with tensor: the devices that one copy of the model spans
+    mesh     data       groups: copies of the attention, each with requests of its own
+             expert     with tensor: the devices that one group spans
 
     heads, mlp, vocab   cut over expert and tensor together     ("column parallel", "row parallel")
     kv_heads            the same; where there are fewer heads than devices, devices share a head
-    experts             cut over expert;     expert_mlp, the inside of each, over tensor
+    experts             cut over data and expert: all groups together have each expert once
+    expert_mlp          the inside of each expert, cut over tensor
+    groups              rows and pages: each group has its own
     embed and others    whole on every device
 
 Numbers alone: what devices do with their parts is in `collectives`, how they come to them in
@@ -40,8 +42,9 @@ RULES: dict[str, Rule] = {
     "kv_heads": Rule(_COPY, is_shared=True),
     "mlp": Rule(_COPY),
     "vocab": Rule(_COPY, is_padded=True),
-    "experts": Rule(("expert",)),
+    "experts": Rule(("data", "expert")),
     "expert_mlp": Rule(("tensor",)),
+    "groups": Rule(("data",)),
     "embed": WHOLE,
     "head_dim": WHOLE,
     "latent": WHOLE,

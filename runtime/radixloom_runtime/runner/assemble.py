@@ -87,9 +87,9 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
     ready = Ready(
         max_model_len=limits.max_model_len,
         vocab_size=model.config.vocab_size,
-        kv_cache_tokens=limits.num_pages * limits.page_tokens,
+        kv_cache_tokens=limits.num_groups * limits.num_pages * limits.page_tokens,
         page_tokens=limits.page_tokens,
-        max_running_requests=limits.max_rows,
+        max_running_requests=limits.num_groups * limits.max_rows,
         dtype=jnp.dtype(model.dtype).name,
         device=devices[0].device_kind,
         start_seconds=phases.seconds,
@@ -141,6 +141,11 @@ def check_possible(settings: RuntimeSettings, config: ModelConfig) -> None:
     is_recurrent = config.linear is not None
     available = available_host_bytes()
     check_host_cache(settings, is_recurrent=is_recurrent, available_bytes=available)
+    if settings.host_cache_gb and settings.data_parallel > 1:
+        raise ConfigurationError(
+            f"host_cache_gb {settings.host_cache_gb:g} keeps pages of one copy of the attention,"
+            f" found data_parallel {settings.data_parallel}; set one of them to its default"
+        )
     if is_recurrent and settings.speculation is not None:
         raise ConfigurationError(
             f"--speculation {settings.speculation} is not possible with this model: it keeps a"
@@ -190,6 +195,7 @@ def decide_limits(settings: RuntimeSettings, model: Model, devices: Sequence[Dev
             page_bytes=kv.page_bytes * model.kv_parts,
             available_bytes=available_host_bytes(),
         ),
+        num_groups=model.mesh_shape.data,
     )
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from radixloom_runtime.errors import ConfigurationError
 from radixloom_runtime.runner import machine
 from radixloom_runtime.settings import RuntimeSettings
 from radixloom_runtime.wire.messages import Ready, Starting
@@ -40,11 +39,6 @@ def build_runner(settings: RuntimeSettings, progress: Progress) -> BuiltRunner:
     Calls `progress` from this thread, a few times a second.
     Raises: `ModelError`, `CapacityError`, `ConfigurationError`.
     """
-    if settings.data_parallel > 1:
-        raise ConfigurationError(
-            f"data_parallel {settings.data_parallel} is not possible yet; set it to 1, and run more"
-            " replicas of the service instead"
-        )
     phases = Phases(progress)
     phases.begin("import", 1, "modules")
     machine.skip_absent_tpus(os.environ)

@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 from radixloom_runtime.models.history import History, Recurrent
 from radixloom_runtime.models.registry import Model
 from radixloom_runtime.runner.kv_pages import pool_shape
-from radixloom_runtime.runner.mesh import cut_by_heads
+from radixloom_runtime.runner.mesh import of_groups
 from radixloom_runtime.wire.plan import Limits
 
 
@@ -25,28 +25,28 @@ def history_shapes(model: Model, mesh: Mesh, limits: Limits) -> Any:
     if model.config.linear is None:
         return History(pages, None)  # pyright: ignore[reportArgumentType] - shapes stand for arrays
     recurrent = Recurrent(
-        window=window.update(sharding=cut_by_heads(mesh, 3)),  # pyright: ignore[reportArgumentType] - shapes stand for arrays
-        state=state.update(sharding=cut_by_heads(mesh, 2)),  # pyright: ignore[reportArgumentType] - shapes stand for arrays
+        window=window.update(sharding=of_groups(mesh, 1, heads=3)),  # pyright: ignore[reportArgumentType] - shapes stand for arrays
+        state=state.update(sharding=of_groups(mesh, 1, heads=2)),  # pyright: ignore[reportArgumentType] - shapes stand for arrays
     )
     return History(pages, recurrent)  # pyright: ignore[reportArgumentType] - shapes stand for arrays
 
 
 def recurrent_bytes(model: Model, max_rows: int) -> int:
-    """Return the memory that the states of so many rows take on one device."""
+    """Return the memory that the states of a group's rows take on one device."""
     shapes = _recurrent_shapes(model, max_rows)
     whole = sum(shape.size * shape.dtype.itemsize for shape in shapes)
-    return whole // model.mesh_shape.num_shards("heads")
+    return whole // model.mesh_shape.num_shards("heads") // model.mesh_shape.data
 
 
 def _recurrent_shapes(
     model: Model, max_rows: int
 ) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
-    """Return the shapes of all rows' windows and states, the scratch row's included."""
+    """Return the shapes of all rows' windows and states, each group's scratch row included."""
     linear = model.config.linear
     if linear is None:
         nothing = jax.ShapeDtypeStruct((0,), jnp.float32)
         return nothing, nothing
-    lines = (linear.num_layers, max_rows + 1)
+    lines = (linear.num_layers, model.mesh_shape.data * (max_rows + 1))
     window = (*lines, linear.taps - 1, linear.channels)
     state = (*lines, linear.num_heads, linear.key_dim, linear.value_dim)
     return jax.ShapeDtypeStruct(window, model.dtype), jax.ShapeDtypeStruct(state, jnp.float32)

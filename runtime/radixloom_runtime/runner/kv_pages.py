@@ -7,7 +7,8 @@ A page id means the same place in every layer's stretch. The last page of a stre
 padded tokens write there. One array, carried through the layers and donated to each step, is
 updated in place on every backend (gated by a test on the compiled step's temporaries).
 
-Of each token a device holds what its own heads read; the array has all devices' parts end to end.
+Of each token a device holds what its own heads read; the array has all devices' parts end to end,
+and all groups' pools one after another.
 """
 
 import jax
@@ -18,8 +19,11 @@ from radixloom_runtime.runner.mesh import pool_sharding
 
 
 def pool_shape(model: Model, mesh: Mesh, num_pages: int, page_tokens: int) -> jax.ShapeDtypeStruct:
-    """Return the shape of the cache, scratch pages included, and how it lies on the mesh."""
+    """Return the shape of the cache, scratch pages included, and how it lies on the mesh.
+
+    `num_pages` are those of a group.
+    """
     stretches = model.config.num_paged_layers * (num_pages + 1)
     first, *rest = model.page_shape
-    shape = (stretches, page_tokens, first * model.kv_parts, *rest)
+    shape = (model.mesh_shape.data * stretches, page_tokens, first * model.kv_parts, *rest)
     return jax.ShapeDtypeStruct(shape, model.dtype, sharding=pool_sharding(mesh, model))

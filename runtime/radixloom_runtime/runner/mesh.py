@@ -97,13 +97,17 @@ def weight_sharding(mesh: Mesh, spec: ParamSpec) -> NamedSharding:
 
 
 def pool_sharding(mesh: Mesh, model: Model) -> NamedSharding:
-    """Place the KV pool [G, S, heads ...]; a latent is whole everywhere."""
-    return replicated(mesh) if model.kv_parts == 1 else cut_by_heads(mesh, 2)
+    """Place the KV pool [G, S, heads ...]; a latent is whole on each device of a group."""
+    return of_groups(mesh, 0, heads=None if model.kv_parts == 1 else 2)
 
 
-def cut_by_heads(mesh: Mesh, axis: int) -> NamedSharding:
-    """Place an array whose dimension `axis` belongs to heads."""
-    return NamedSharding(mesh, PartitionSpec(*(None,) * axis, RULES["heads"].mesh_axes))
+def of_groups(mesh: Mesh, axis: int, *, heads: int | None = None) -> NamedSharding:
+    """Place an array with all groups' parts end to end along `axis`; `heads` is cut by heads."""
+    axes: dict[int | None, tuple[str, ...]] = {axis: RULES["groups"].mesh_axes}
+    if heads is not None:
+        axes[heads] = RULES["heads"].mesh_axes
+    last = max(axis, heads or 0)
+    return NamedSharding(mesh, PartitionSpec(*(axes.get(index) for index in range(last + 1))))
 
 
 def _too_few(shape: MeshShape, devices: Sequence[Any]) -> str:

@@ -11,12 +11,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 
 from radixloom_runtime.models.history import History
 from radixloom_runtime.models.registry import Model, Weights
 from radixloom_runtime.runner.buckets import Bucket
-from radixloom_runtime.runner.mesh import replicated
+from radixloom_runtime.runner.mesh import of_groups, shape_of
 from radixloom_runtime.runner.rows import (
     DENSE_IDS,
     GRANT_WIDTH,
@@ -59,13 +59,14 @@ class Programs:
 
     @cached_property
     def apply_changes(self) -> Compiled:
-        """Change many rows before a step."""
-        return _lower_changes(self._shapes[2]).compile()
+        """Change many rows of all groups before a step."""
+        return self._lower_change(apply_changes, self._shapes[2], _CHANGES).compile()
 
     @cached_property
     def write_dense(self) -> Compiled:
-        """Write counts and biases of a row."""
-        return _lower_dense(self._shapes[2]).compile()
+        """Write counts and biases of a row in each group."""
+        vocabulary = self._shapes[2].vocabulary
+        return self._lower_change(write_dense, vocabulary, *_DENSE).compile()
 
     def compile_all(self, threads: int) -> Iterator[int]:
         """Compile every step, yielding now and then how many are done.
@@ -96,47 +97,68 @@ class Programs:
         """Trace the step of one bucket: one program, that runs on every device of the mesh."""
         layout = self.layouts[bucket]
 
-        def step(weights: Weights, history: History, rows: RowState, vector: jax.Array) -> Any:
-            return run_step(self.model, layout, self._num_pages, weights, history, rows, vector)
+        def step(weights: Weights, history: History, rows: RowState, vectors: jax.Array) -> Any:
+            return run_step(self.model, layout, self._num_pages, weights, history, rows, vectors)
 
         step.__name__ = f"step_{bucket.tokens}_{bucket.rows}"  # as profiles show it
-        whole = PartitionSpec()
+        own = of_groups(self._mesh, 0)
         weights, history, rows = jax.tree.map(_spec, self._shapes)
         on_each = jax.shard_map(
             step,
             mesh=self._mesh,
-            in_specs=(weights, history, rows, whole),
-            out_specs=(history, rows, whole),
+            in_specs=(weights, history, rows, own.spec),
+            out_specs=(history, rows, PartitionSpec()),
             check_vma=False,  # it cannot see that what all devices sample is the same
         )
-        vector = jax.ShapeDtypeStruct((layout.size,), jnp.int32, sharding=replicated(self._mesh))
-        return jax.jit(on_each, donate_argnums=(1, 2)).lower(*self._shapes, vector)
+        size = (self.num_groups, layout.size)
+        vectors = jax.ShapeDtypeStruct(size, jnp.int32, sharding=own)
+        return jax.jit(on_each, donate_argnums=(1, 2)).lower(*self._shapes, vectors)
+
+    @property
+    def num_groups(self) -> int:
+        """Copies of the attention."""
+        return shape_of(self._mesh).data
+
+    def _lower_change(self, change: Callable[..., Any], state: Any, *lines: Any) -> Any:
+        """Trace a change of each group's state, in place, by `lines` of shapes and dtypes."""
+        own, spec = of_groups(self._mesh, 0), jax.tree.map(_spec, state)
+
+        def on_group(state: Any, *changes: Any) -> Any:
+            return change(state, *jax.tree.map(_first, changes))
+
+        def stacked(shape: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+            whole = (self.num_groups, *shape.shape)
+            return jax.ShapeDtypeStruct(whole, shape.dtype, sharding=own)
+
+        on_each = jax.shard_map(
+            on_group,
+            mesh=self._mesh,
+            in_specs=(spec, *(own.spec for _ in lines)),
+            out_specs=spec,
+            check_vma=False,
+        )
+        return jax.jit(on_each, donate_argnums=0).lower(state, *jax.tree.map(stacked, lines))
 
 
-def _lower_changes(rows: Any) -> Any:
-    changes = Changes(
-        jax.ShapeDtypeStruct((CHANGE_STARTS, START_WIDTH), jnp.int32),  # pyright: ignore[reportArgumentType] - shapes stand for arrays
-        jax.ShapeDtypeStruct((CHANGE_GRANTS, GRANT_WIDTH), jnp.int32),  # pyright: ignore[reportArgumentType] - shapes stand for arrays
-    )
-    lowering = jax.jit(apply_changes, donate_argnums=0, out_shardings=jax.tree.map(_sharding, rows))
-    return lowering.lower(rows, changes)
-
-
-def _lower_dense(rows: Any) -> Any:
-    scalar = jax.ShapeDtypeStruct((), jnp.int32)
-    ids = jax.ShapeDtypeStruct((DENSE_IDS,), jnp.int32)
-    biases = jax.ShapeDtypeStruct((DENSE_IDS,), jnp.float32)
-    out = jax.tree.map(_sharding, rows.vocabulary)
-    lowering = jax.jit(write_dense, donate_argnums=0, out_shardings=out)
-    return lowering.lower(rows.vocabulary, scalar, scalar, ids, ids, biases)
+_CHANGES = Changes(
+    jax.ShapeDtypeStruct((CHANGE_STARTS, START_WIDTH), jnp.int32),  # pyright: ignore[reportArgumentType] - shapes stand for arrays
+    jax.ShapeDtypeStruct((CHANGE_GRANTS, GRANT_WIDTH), jnp.int32),  # pyright: ignore[reportArgumentType] - shapes stand for arrays
+)
+_DENSE = (
+    jax.ShapeDtypeStruct((), jnp.int32),
+    jax.ShapeDtypeStruct((), jnp.int32),
+    jax.ShapeDtypeStruct((DENSE_IDS,), jnp.int32),
+    jax.ShapeDtypeStruct((DENSE_IDS,), jnp.int32),
+    jax.ShapeDtypeStruct((DENSE_IDS,), jnp.float32),
+)
 
 
 def _shape(array: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)
 
 
-def _sharding(shape: Any) -> NamedSharding:
-    return shape.sharding
+def _first(array: jax.Array) -> jax.Array:
+    return array[0]
 
 
 def _spec(shape: Any) -> PartitionSpec:

@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from radixloom_runtime.ops.sampling import IN_PROMPT, IS_STOP, Choice, Vocabulary
-from radixloom_runtime.runner.mesh import replicated
+from radixloom_runtime.runner.mesh import of_groups, shape_of
 from radixloom_runtime.wire.messages import Sampling
 from radixloom_runtime.wire.plan import Int32s, PageGrant, RowStart
 
@@ -32,7 +32,7 @@ DENSE_IDS = 512
 
 
 class RowState(NamedTuple):
-    """B rows and one more, the scratch row, that padding reads and writes."""
+    """B rows and one more, the scratch row, that padding reads and writes; so for each group."""
 
     page_table: Int[Array, "B P"]
     last_token: Int[Array, " B"]
@@ -42,15 +42,15 @@ class RowState(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """Unpacked changes; lines with a row out of range are padding."""
+    """Unpacked changes to a group's rows; lines with a row out of range are padding."""
 
-    starts: Int[Array, "S 11"]
-    grants: Int[Array, "G 3"]
+    starts: Int[Array, "*g S 11"]
+    grants: Int[Array, "*g G 3"]
 
 
-def initial_state(max_rows: int, table_pages: int, vocab_size: int) -> RowState:
-    """Make rows that sample greedily into nowhere; the scratch row stays so."""
-    rows = max_rows + 1
+def initial_state(max_rows: int, table_pages: int, vocab_size: int, num_groups: int) -> RowState:
+    """Make rows that sample greedily into nowhere; scratch rows stay so."""
+    rows = num_groups * (max_rows + 1)
     floats = np.zeros((rows, NUM_FLOATS), np.float32)
     floats[:, 1] = floats[:, 5] = 1.0
     return RowState(
@@ -66,19 +66,19 @@ def initial_state(max_rows: int, table_pages: int, vocab_size: int) -> RowState:
 
 
 def make_rows(mesh: Mesh, max_rows: int, table_pages: int, vocab_size: int) -> RowState:
-    """Allocate rows, whole on every device: each samples all rows, and finds the same tokens."""
-    make = partial(initial_state, max_rows, table_pages, vocab_size)
-    return jax.jit(make, out_shardings=replicated(mesh))()
+    """Allocate a group's rows whole on each of its devices: all sample all, and find the same."""
+    make = partial(initial_state, max_rows, table_pages, vocab_size, shape_of(mesh).data)
+    return jax.jit(make, out_shardings=of_groups(mesh, 0))()
 
 
 def row_shapes(mesh: Mesh, max_rows: int, table_pages: int, vocab_size: int) -> RowState:
     """Return the shapes of `make_rows`, and how they lie on the mesh."""
-    make = partial(initial_state, max_rows, table_pages, vocab_size)
+    make = partial(initial_state, max_rows, table_pages, vocab_size, shape_of(mesh).data)
 
-    def whole(shape: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-        return shape.update(sharding=replicated(mesh))
+    def placed(shape: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        return shape.update(sharding=of_groups(mesh, 0))
 
-    return jax.tree.map(whole, jax.eval_shape(make))
+    return jax.tree.map(placed, jax.eval_shape(make))
 
 
 def apply_changes(state: RowState, changes: Changes) -> RowState:
@@ -117,17 +117,26 @@ def write_dense(
 ) -> Vocabulary:
     """Add `kinds` (IN_PROMPT, IS_STOP, or 1 for one more output) and biases to tokens of a row.
 
-    Ids out of range are padding. Repeated IN_PROMPT must not carry into other bits: the host sends
-    each (token, IN_PROMPT) once.
+    Ids out of range are padding; a row out of range: nothing is written in this group. Repeated
+    IN_PROMPT must not carry into other bits: the host sends each (token, IN_PROMPT) once.
     """
     keep = 1 - clear
     facts = (vocabulary.facts[row] * keep).at[token_ids].add(kinds, mode="drop")
     bias = (vocabulary.bias[row] * keep).at[token_ids].add(biases, mode="drop")
-    return Vocabulary(vocabulary.facts.at[row].set(facts), vocabulary.bias.at[row].set(bias))
+    return Vocabulary(
+        vocabulary.facts.at[row].set(facts, mode="drop"),
+        vocabulary.bias.at[row].set(bias, mode="drop"),
+    )
 
 
-def pack_start(start: RowStart) -> Int32s:
-    """Write a start as a line of `Changes.starts`."""
+def pack_starts(starts: Sequence[RowStart], first_row: int) -> Int32s:
+    """Write starts as lines of `Changes.starts`; rows are counted from `first_row` on."""
+    lines = np.array([_pack_start(start) for start in starts], np.int32).reshape(-1, START_WIDTH)
+    lines[:, 0] -= first_row
+    return lines
+
+
+def _pack_start(start: RowStart) -> Int32s:
     s = start.sampling
     line = np.empty(START_WIDTH, np.int32)
     line[0] = start.row
@@ -147,14 +156,14 @@ def pack_start(start: RowStart) -> Int32s:
     return line
 
 
-def pack_grants(grants: Sequence[PageGrant]) -> Int32s:
-    """Write grants as lines of `Changes.grants`."""
+def pack_grants(grants: Sequence[PageGrant], first_row: int, first_page: int) -> Int32s:
+    """Write grants as lines of `Changes.grants`, as a group counts its rows and pages."""
     lines = [
         (grant.row, grant.first_index + i, page)
         for grant in grants
         for i, page in enumerate(grant.page_ids)
     ]
-    return np.array(lines, np.int32).reshape(-1, GRANT_WIDTH)
+    return np.array(lines, np.int32).reshape(-1, GRANT_WIDTH) - (first_row, 0, first_page)
 
 
 def needs_dense(start: RowStart) -> bool:
@@ -180,7 +189,7 @@ class DensePiece(NamedTuple):
     biases: np.ndarray
 
 
-def dense_pieces(start: RowStart) -> Iterator[DensePiece]:
+def dense_pieces(start: RowStart, row: int) -> Iterator[DensePiece]:
     """Cut a row's history, stop ids and biases into calls; the first one clears the row."""
     entries = _dense_entries(start)
     for first in range(0, max(1, len(entries)), DENSE_IDS):
@@ -191,7 +200,14 @@ def dense_pieces(start: RowStart) -> Iterator[DensePiece]:
         if part:
             ids, what, bias = zip(*part, strict=True)
             token_ids[: len(part)], kinds[: len(part)], biases[: len(part)] = ids, what, bias
-        yield DensePiece(np.int32(start.row), np.int32(first == 0), kinds, token_ids, biases)
+        yield DensePiece(np.int32(row), np.int32(first == 0), kinds, token_ids, biases)
+
+
+def in_group(piece: DensePiece, group: int, num_groups: int) -> list[np.ndarray]:
+    """Stack what all groups are given when only one of them has anything to write."""
+    nothing = piece._replace(row=np.int32(np.iinfo(np.int32).max))
+    pieces = [piece if each == group else nothing for each in range(num_groups)]
+    return [np.stack(parts) for parts in zip(*pieces, strict=True)]
 
 
 def _dense_entries(start: RowStart) -> list[tuple[int, int, float]]:

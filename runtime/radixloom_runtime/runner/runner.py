@@ -1,8 +1,8 @@
 """Runs step plans on the device; holds all of its state.
 
-`start` packs a plan into one vector and dispatches; jax runs it in the background, in order, since
-each step takes the history and the rows that the one before it gives. `finish` fetches what the
-plan asked for, and only that.
+`start` packs a plan into one vector a group and dispatches; jax runs it in the background, in
+order, since each step takes the history and the rows that the one before it gives. `finish` fetches
+what the plan asked for, and only that.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,9 @@ from radixloom_runtime.models.registry import Weights
 from radixloom_runtime.ops.sampling import Logprobs
 from radixloom_runtime.runner.buckets import Bucket, choose
 from radixloom_runtime.runner.host_pages import HostPages
+from radixloom_runtime.runner.parts import Part, parts_of
 from radixloom_runtime.runner.programs import CHANGE_GRANTS, CHANGE_STARTS, Programs
-from radixloom_runtime.runner.rows import (
-    RowState,
-    dense_pieces,
-    needs_dense,
-    pack_grants,
-    pack_start,
-)
+from radixloom_runtime.runner.rows import RowState, dense_pieces, in_group, needs_dense
 from radixloom_runtime.runner.step import StepOutput
 from radixloom_runtime.runner.step_input import StepLayout, padded_changes
 from radixloom_runtime.wire.plan import (
@@ -46,8 +41,8 @@ class JaxStep:
 
     number: int
     chunks: tuple[Chunk, ...]
-    order: tuple[int, ...]
-    """Index into `chunks` of each line of the output."""
+    orders: tuple[tuple[int, ...], ...]
+    """For each group: index into `chunks` of each chunk, in the order of its output."""
     output: StepOutput
 
 
@@ -90,17 +85,17 @@ class JaxRunner:
 
         Raises: `EngineError` for a plan over the limits.
         """
-        order, num_decodes = _decodes_first(plan.chunks)
-        chunks = [plan.chunks[i] for i in order]
-        layout = self._layouts[self._bucket(plan, mixed=num_decodes < len(chunks))]
+        parts = parts_of(plan, self._limits)
+        layout = self._layouts[self._bucket(plan.number, parts)]
         self._move_pages(plan.moves)
-        starts, grants = self._changes(plan, layout)
-        vector = layout.pack(chunks, starts, grants, num_decodes=num_decodes)
+        self._write_dense(plan.starts)
+        self._send_ahead(parts, layout)
+        vectors = layout.join([part.pack(layout) for part in parts])
         self._history, self._rows, output = self.programs.step(layout.bucket)(
-            self._weights, self._history, self._rows, vector
+            self._weights, self._history, self._rows, vectors
         )
         _fetch_ahead(output, plan.chunks)
-        return JaxStep(plan.number, plan.chunks, tuple(order), output)
+        return JaxStep(plan.number, plan.chunks, tuple(part.order for part in parts), output)
 
     def _move_pages(self, moves: Sequence[PageMove]) -> None:
         if not moves:
@@ -112,58 +107,56 @@ class JaxRunner:
 
     def finish(self, handle: JaxStep) -> StepResult:
         """Wait for a step and fetch its results."""
-        token_ids = np.asarray(handle.output.token_ids)
-        logprobs = _host(handle.output.logprobs) if _wants_logprobs(handle.chunks) else None
+        num_groups = self._limits.num_groups
+        token_ids = _by_group(handle.output.token_ids, num_groups)
+        logprobs = _wants_logprobs(handle.chunks) and _host(handle.output.logprobs, num_groups)
         of_prompt = handle.output.prompt_logprobs
-        prompt = _host(of_prompt) if of_prompt and _wants_prompt(handle.chunks) else None
+        prompt = of_prompt and _wants_prompt(handle.chunks) and _host(of_prompt, num_groups)
         results: dict[int, ChunkResult] = {}
-        line = offset = 0
-        for index in handle.order:
-            chunk = handle.chunks[index]
-            results[index] = _result(chunk, line, offset, token_ids, logprobs, prompt)
-            line += 1 + len(chunk.guessed_ids)
-            offset += chunk.length
+        for group, order in enumerate(handle.orders):
+            found = _Found(
+                token_ids[group],
+                logprobs[group] if logprobs else None,
+                prompt[group] if prompt else None,
+            )
+            line = offset = 0
+            for index in order:
+                chunk = handle.chunks[index]
+                results[index] = _result(chunk, line, offset, found)
+                line += 1 + len(chunk.guessed_ids)
+                offset += chunk.length
         return StepResult(handle.number, tuple(results[i] for i in range(len(results))))
 
-    def _bucket(self, plan: StepPlan, *, mixed: bool) -> Bucket:
-        tokens = plan.num_tokens
-        rows = len(plan.chunks) + sum(len(chunk.guessed_ids) for chunk in plan.chunks)
+    def _bucket(self, number: int, parts: Sequence[Part]) -> Bucket:
+        """Choose the smallest step that holds each group's part."""
+        tokens = max(part.num_tokens for part in parts)
+        rows = max(part.num_lines for part in parts)
+        mixed = any(part.num_decodes < len(part.chunks) for part in parts)
         bucket = choose(self._buckets, num_tokens=tokens, num_rows=rows, mixed=mixed)
         if bucket is None:
             raise EngineError(
-                f"step {plan.number} has {tokens} tokens in {rows} chunks, over the limits of"
+                f"step {number} has {tokens} tokens in {rows} chunks, over the limits of"
                 f" {self._limits.step_tokens} tokens and {self._limits.max_rows} rows"
             )
         return bucket
 
-    def _changes(self, plan: StepPlan, layout: StepLayout) -> tuple[Int32s, Int32s]:
-        """Pack what changed; send ahead what the step's own input cannot hold."""
-        starts = np.array([pack_start(start) for start in plan.starts], np.int32)
-        grants = pack_grants(plan.grants)
-        for start in plan.starts:
-            if needs_dense(start):
-                self._write_dense(start)
-        while len(starts) > layout.max_starts or len(grants) > layout.max_grants:
-            ahead = padded_changes(
-                starts[:CHANGE_STARTS], grants[:CHANGE_GRANTS], CHANGE_STARTS, CHANGE_GRANTS
-            )
+    def _send_ahead(self, parts: Sequence[Part], layout: StepLayout) -> None:
+        """Send ahead the changes that the step's own input cannot hold."""
+        while any(part.holds_too_many(layout) for part in parts):
+            changes = [part.take_changes(CHANGE_STARTS, CHANGE_GRANTS) for part in parts]
+            ahead = padded_changes(changes, CHANGE_STARTS, CHANGE_GRANTS)
             self._rows = self.programs.apply_changes(self._rows, ahead)
-            starts, grants = starts[CHANGE_STARTS:], grants[CHANGE_GRANTS:]
-        return starts, grants
 
-    def _write_dense(self, start: RowStart) -> None:
-        for piece in dense_pieces(start):
-            vocabulary = self.programs.write_dense(self._rows.vocabulary, *piece)
-            self._rows = self._rows._replace(vocabulary=vocabulary)
-
-
-def _decodes_first(chunks: Sequence[Chunk]) -> tuple[list[int], int]:
-    """Return the order in which chunks are laid out, and how many of single tokens lead."""
-    decodes: list[int] = []
-    others: list[int] = []
-    for i, chunk in enumerate(chunks):
-        (others if len(chunk.token_ids) > 1 or chunk.next_ids else decodes).append(i)
-    return decodes + others, len(decodes)
+    def _write_dense(self, starts: Sequence[RowStart]) -> None:
+        limits = self._limits
+        for start in filter(needs_dense, starts):
+            group = limits.group_of_row(start.row)
+            row = start.row - group * limits.max_rows
+            for piece in dense_pieces(start, row):
+                vocabulary = self.programs.write_dense(
+                    self._rows.vocabulary, *in_group(piece, group, limits.num_groups)
+                )
+                self._rows = self._rows._replace(vocabulary=vocabulary)
 
 
 def _wants_logprobs(chunks: Sequence[Chunk]) -> bool:
@@ -195,21 +188,30 @@ class _HostLogprobs:
         return Top(self.top_ids[line, :count].copy(), self.top[line, :count].copy())
 
 
-def _host(logprobs: Logprobs) -> _HostLogprobs:
-    return _HostLogprobs(*(np.asarray(part) for part in logprobs))
+def _by_group(array: jax.Array, num_groups: int) -> np.ndarray:
+    """Fetch what the groups gave, laid end to end."""
+    return np.asarray(array).reshape(num_groups, -1, *array.shape[1:])
 
 
-def _result(
-    chunk: Chunk,
-    line: int,
-    offset: int,
-    token_ids: Int32s,
-    logprobs: _HostLogprobs | None,
-    prompt: _HostLogprobs | None,
-) -> ChunkResult:
-    result = ChunkResult(int(token_ids[line]) if chunk.samples else None)
+def _host(logprobs: Logprobs, num_groups: int) -> list[_HostLogprobs]:
+    parts = [_by_group(part, num_groups) for part in logprobs]
+    return [_HostLogprobs(*(part[group] for part in parts)) for group in range(num_groups)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a group's devices gave."""
+
+    token_ids: Int32s
+    logprobs: _HostLogprobs | None
+    prompt: _HostLogprobs | None
+
+
+def _result(chunk: Chunk, line: int, offset: int, found: _Found) -> ChunkResult:
+    result = ChunkResult(int(found.token_ids[line]) if chunk.samples else None)
     if chunk.guessed_ids:
-        return ChunkResult(result.token_id, further_ids=_further_ids(chunk, line, token_ids))
+        return ChunkResult(result.token_id, further_ids=_further_ids(chunk, line, found.token_ids))
+    logprobs, prompt = found.logprobs, found.prompt
     if chunk.samples and chunk.top_logprobs is not None and logprobs is not None:
         top = logprobs.tops(line, chunk.top_logprobs)
         result = ChunkResult(result.token_id, float(logprobs.chosen[line]), top)

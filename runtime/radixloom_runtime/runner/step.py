@@ -1,6 +1,6 @@
 """The step that is compiled for each bucket: changes, forward, sampling, in one donated call.
 
-    (weights, history, rows, vector) ─► (history, rows, results)     history and rows in place
+    (weights, history, rows, vectors) ─► (history, rows, results)     history and rows in place
 
 The sampled ids stay in `rows.last_token`, from where the next step takes them.
 """
@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from radixloom_runtime.models.collectives import of_all_groups
 from radixloom_runtime.models.history import History
 from radixloom_runtime.models.registry import CausalLM, Model, Weights
 from radixloom_runtime.ops import sampling
@@ -24,7 +25,7 @@ PROMPT_LOGPROB_BLOCK = 16
 
 
 class StepOutput(NamedTuple):
-    """What the host may fetch."""
+    """What the host may fetch; on the device, R and T are those of all groups."""
 
     token_ids: Int[Array, " R"]
     logprobs: Logprobs
@@ -39,11 +40,14 @@ def run_step(
     weights: Weights,
     history: History,
     rows: RowState,
-    vector: Int[Array, " X"],
+    vectors: Int[Array, "1 X"],
 ) -> tuple[History, RowState, StepOutput]:
-    """Run one step; the first three arguments are static."""
+    """Run one step on a device, which sees its group's part; the first three arguments are static.
+
+    The output is that of all groups, one after another.
+    """
     network = model.bind(weights)
-    step = layout.unpack(vector)
+    step = layout.unpack(vectors[0])
     rows = apply_changes(rows, step.changes)
     placed = _place_tokens(step, rows, num_pages, layout.page_tokens)
     batch = Ragged(
@@ -58,7 +62,8 @@ def run_step(
     hidden, history = network.hidden(placed.token_ids, placed.positions, batch, step.rows, history)
     rows, sampled, logprobs = _sample(network, hidden, step, rows)
     of_prompt = _prompt_logprobs(network, hidden, step, model) if layout.bucket.mixed else None
-    return history, rows, StepOutput(sampled, logprobs, of_prompt)
+    output = StepOutput(sampled, logprobs, of_prompt)
+    return history, rows, jax.tree.map(of_all_groups, output)
 
 
 class _Placed(NamedTuple):

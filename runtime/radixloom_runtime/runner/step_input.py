@@ -1,10 +1,11 @@
-"""A step's input: one int32 vector, packed by the host and unpacked inside the jitted step.
+"""A step's input: one int32 vector a group, packed by the host and unpacked inside the jitted step.
 
     header | chunk lines | token ids | next ids (mixed) | start lines | grant lines
 
-One transfer a step, whatever changed.
+One transfer a step, whatever changed. Rows and pages are a group's own here, counted from 0.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -20,6 +21,8 @@ FROM_DEVICE = -1
 """Token id that stands for the row's last sampled token."""
 
 _HEADER = 5
+_WANTS = slice(3, 5)
+"""What of the header is a wish."""
 _CHUNK_LINES = 6
 _FAR = np.iinfo(np.int32).max
 """A row, offset or index that nothing has: padding that scatters drop."""
@@ -117,9 +120,15 @@ class StepLayout:
         )
 
     def pack(
-        self, chunks: list[Chunk], starts: Int32s, grants: Int32s, *, num_decodes: int
+        self,
+        chunks: Sequence[Chunk],
+        starts: Int32s,
+        grants: Int32s,
+        *,
+        num_decodes: int,
+        first_row: int,
     ) -> Int32s:
-        """Make the vector of a step; `chunks` with decodes first, changes that fit.
+        """Make a group's vector of a step; `chunks` with decodes first, changes that fit.
 
         A guess is a line like a decode, so that it needs neither a bucket nor a kernel of its own.
         """
@@ -136,15 +145,16 @@ class StepLayout:
         used = wanted = i = 0
         for chunk in chunks:
             length = len(chunk.token_ids) or 1
-            rows[i], first[i], lengths[i], offsets[i] = chunk.row, chunk.start, length, used
+            row = chunk.row - first_row
+            rows[i], first[i], lengths[i], offsets[i] = row, chunk.start, length, used
             if chunk.samples:
-                sample_rows[i] = chunk.row
+                sample_rows[i] = row
             ids[used : used + length] = chunk.token_ids or FROM_DEVICE
             i += 1
             if chunk.guessed_ids:
                 count = len(chunk.guessed_ids)
                 lines, places = slice(i, i + count), slice(used + 1, used + 1 + count)
-                rows[lines] = sample_rows[lines] = chunk.row
+                rows[lines] = sample_rows[lines] = row
                 first[lines] = range(chunk.start + 1, chunk.start + 1 + count)
                 offsets[lines] = range(places.start, places.stop)
                 lengths[lines] = follows[lines] = 1
@@ -160,11 +170,26 @@ class StepLayout:
         header[:] = num_decodes, i, used, wants_logprobs, wanted
         return vector
 
+    @staticmethod
+    def join(vectors: Sequence[Int32s]) -> Int32s:
+        """Stack the groups' vectors [g, X].
 
-def padded_changes(starts: Int32s, grants: Int32s, num_starts: int, num_grants: int) -> Changes:
-    """Fill changes up to a fixed number of lines."""
-    all_starts = np.full((num_starts, START_WIDTH), _FAR, np.int32)
-    all_grants = np.full((num_grants, GRANT_WIDTH), _FAR, np.int32)
-    all_starts[: len(starts)] = starts
-    all_grants[: len(grants)] = grants
+        Devices of all groups go the same way through what is done only if somebody asked: there
+        they may have to tell each other something.
+        """
+        joined = np.stack(vectors)
+        if len(vectors) > 1:
+            joined[:, _WANTS] = joined[:, _WANTS].max(axis=0)
+        return joined
+
+
+def padded_changes(
+    changes: Sequence[tuple[Int32s, Int32s]], num_starts: int, num_grants: int
+) -> Changes:
+    """Fill each group's starts and grants up to a fixed number of lines, and stack them."""
+    all_starts = np.full((len(changes), num_starts, START_WIDTH), _FAR, np.int32)
+    all_grants = np.full((len(changes), num_grants, GRANT_WIDTH), _FAR, np.int32)
+    for group, (starts, grants) in enumerate(changes):
+        all_starts[group, : len(starts)] = starts
+        all_grants[group, : len(grants)] = grants
     return Changes(all_starts, all_grants)  # pyright: ignore[reportArgumentType] - numpy goes in

@@ -1,10 +1,10 @@
 """Who waits and who runs, and the rows and pages that the running own.
 
-    enqueue ──► waiting ──seat──► running ──release──► (gone)
-                   ▲                 │
-                   └──── preempt ────┘
+    Requests    enqueue ──► waiting ──seat──► running ──release──► (gone)
+                               ▲                 │
+    Batch, one a group         └──── preempt ────┘
 
-No decisions here: `planner` makes them.
+No decisions here: `planner` and `groups` make them.
 """
 
 # ruff: noqa: S101 - asserts guard our own invariants
@@ -37,27 +37,16 @@ def _rank(run: Running) -> Rank:
     return run.request.rank
 
 
-class Batch:
-    """All accepted requests, each in one of two stages."""
+class Requests:
+    """All accepted requests, by id; those that wait, in the order of their ranks."""
 
-    def __init__(self, limits: Limits, ledger: Ledger, waiting: WaitingQueue) -> None:
-        self.ledger = ledger
+    def __init__(self, waiting: WaitingQueue) -> None:
         self.waiting = waiting
         self.turns = Turns()
         self.totals = Totals()
-        self.running: list[Running] = []
-        """By rank: the first is served first, the last is preempted first."""
         self.by_id: dict[str, Waiting | Running] = {}
         self.may_admit = True
         """False while nothing has changed since all who wait were found not to fit."""
-        self._max_rows = limits.max_rows
-        self._page_tokens = limits.page_tokens
-        self._free_rows = list(range(limits.max_rows))  # a heap: low rows first, tight batches
-
-    @property
-    def num_free_rows(self) -> int:
-        """Requests that can be seated now, as far as rows go."""
-        return len(self._free_rows)
 
     def enqueue(self, waiting: Waiting) -> None:
         """Let a request wait at its rank."""
@@ -65,18 +54,41 @@ class Batch:
         self.by_id[waiting.request.submit.request_id] = waiting
         self.may_admit = True
 
-    def drop(self, member: Waiting | Running) -> None:
-        """Forget a request, whatever its stage."""
-        if isinstance(member, Running):
-            self.release(member)
-            return
-        self.waiting.remove(member)
-        del self.by_id[member.request.submit.request_id]
+    def drop(self, waiting: Waiting) -> None:
+        """Forget a request that waits."""
+        self.waiting.remove(waiting)
+        del self.by_id[waiting.request.submit.request_id]
         self.may_admit = True
+
+
+class Batch:
+    """The running requests of a group, with its rows and pages."""
+
+    def __init__(
+        self, limits: Limits, ledger: Ledger, requests: Requests, *, group: int = 0
+    ) -> None:
+        self.ledger = ledger
+        self.requests = requests
+        self.running: list[Running] = []
+        """By rank: the first is served first, the last is preempted first."""
+        self._page_tokens = limits.page_tokens
+        self._rows = range(group * limits.max_rows, (group + 1) * limits.max_rows)
+        self._free_rows = list(self._rows)  # a heap: low rows first, tight batches
+
+    @property
+    def num_free_rows(self) -> int:
+        """Requests that can be seated now, as far as rows go."""
+        return len(self._free_rows)
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of the running requests: what they hold, and what of their prompts is to come."""
+        return sum(len(run.token_ids) for run in self.running)
 
     def seat(self, waiting: Waiting) -> Running:
         """Give a waiting request a row and the pages that are known to hold its start."""
-        self.turns.serve(self.waiting.serve(waiting))
+        everyone = self.requests
+        everyone.turns.serve(everyone.waiting.serve(waiting))
         reads = not waiting.wants_prompt_logprobs
         lease = self.ledger.open(waiting.token_ids, read_cache=reads)
         matched = lease.num_filed * self._page_tokens
@@ -92,26 +104,26 @@ class Batch:
             prompt_logprobs=[None] if waiting.wants_prompt_logprobs else None,
         )
         if waiting.cached_tokens is None:
-            self.totals.prompt_tokens += run.request.prompt_length
-            self.totals.cached_tokens += matched
+            everyone.totals.prompt_tokens += run.request.prompt_length
+            everyone.totals.cached_tokens += matched
         insort(self.running, run, key=_rank)
-        self.by_id[run.request.submit.request_id] = run
+        everyone.by_id[run.request.submit.request_id] = run
         return run
 
     def release(self, run: Running) -> None:
         """Take row and pages from a request; what is in the pages stays for others."""
         run.is_live = False
         del self.running[bisect_left(self.running, _rank(run), key=_rank)]
-        del self.by_id[run.request.submit.request_id]
+        del self.requests.by_id[run.request.submit.request_id]
         heapq.heappush(self._free_rows, run.row)
         self.ledger.close(run.lease, run.token_ids, run.num_reusable)
-        self.may_admit = True
+        self.requests.may_admit = True
 
     def preempt(self, run: Running) -> None:
         """Send a running request back to its place in the queue."""
         self.release(run)
-        self.totals.preemptions += 1
-        self.enqueue(
+        self.requests.totals.preemptions += 1
+        self.requests.enqueue(
             Waiting(run.request, tuple(run.token_ids), run.cached_tokens, run.has_answered)
         )
 
@@ -119,12 +131,12 @@ class Batch:
         """Assert that nobody and nothing is lost; for tests."""
         self.ledger.check(run.lease for run in self.running)
         rows = [*self._free_rows, *(run.row for run in self.running)]
-        assert sorted(rows) == list(range(self._max_rows)), "a row is lost or given twice"
+        assert sorted(rows) == list(self._rows), "a row is lost or given twice"
         ranks = [_rank(run) for run in self.running]
         assert ranks == sorted(ranks), "the running are not in rank order"
-        assert len(self.by_id) == len(self.running) + len(self.waiting)
         for run in self.running:
             assert run.is_live
+            assert self.requests.by_id[run.request.submit.request_id] is run
             assert run.num_planned <= len(run.token_ids) + run.num_in_flight
             places = len(run.lease.page_ids) * self._page_tokens
             assert run.num_planned <= places, "a token is planned without a page for it"

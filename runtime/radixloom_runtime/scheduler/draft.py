@@ -1,5 +1,6 @@
-"""A step plan in the making: what is decided so far and how much of the token budget is left."""
+"""A group's part of a step in the making: what is decided, and what is left of the token budget."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from radixloom_runtime.scheduler.request import Running
@@ -11,7 +12,6 @@ from radixloom_runtime.wire.plan import Chunk, PageGrant, PageMove, RowStart, St
 class Draft:
     """Collects starts, grants and chunks; one chunk a row."""
 
-    number: int
     prefill_budget: int
     """Tokens left for prompt chunks; those for decodes are set aside."""
     decode_budget: int
@@ -72,16 +72,26 @@ class Draft:
         """Whether there is anything to compute."""
         return bool(self.decodes or self.prefills)
 
-    def finished(self, moves: tuple[PageMove, ...]) -> tuple[StepPlan, tuple[Running, ...]]:
-        """Return the plan, and whose each of its chunks is."""
-        plan = StepPlan(
-            number=self.number,
-            starts=tuple(self.starts),
-            grants=tuple(self.grants),
-            chunks=(*self.decodes, *self.prefills),
-            moves=moves,
-        )
-        return plan, (*self.decoding, *self.prefilling)
+
+def step_of(
+    number: int, drafts: Sequence[Draft], moves: tuple[PageMove, ...]
+) -> tuple[StepPlan, tuple[Running, ...]]:
+    """Join the parts of all groups; return the plan, and whose each of its chunks is."""
+    plan = StepPlan(
+        number=number,
+        starts=tuple(start for draft in drafts for start in draft.starts),
+        grants=tuple(grant for draft in drafts for grant in draft.grants),
+        chunks=(
+            *(chunk for draft in drafts for chunk in draft.decodes),
+            *(chunk for draft in drafts for chunk in draft.prefills),
+        ),
+        moves=moves,
+    )
+    runs = (
+        *(run for draft in drafts for run in draft.decoding),
+        *(run for draft in drafts for run in draft.prefilling),
+    )
+    return plan, runs
 
 
 def _prefill_chunk(run: Running, length: int) -> Chunk:

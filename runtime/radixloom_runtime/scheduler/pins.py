@@ -5,6 +5,9 @@
 An awaited pin counts in full from the beginning. What pins hold, requests cannot have; so a pin is
 refused when the largest open request would no longer fit the pool beside it, as is, from then on, a
 request that does not.
+
+Of several groups a pin is in one, where its prefix was computed; which one is not known before. So
+all pins together count as if they were in the group where a request would have to fit.
 """
 
 from radixloom_runtime.cache.ledger import Ledger
@@ -16,12 +19,12 @@ class Pins:
     """Who has pinned what; the ledger holds the pages."""
 
     def __init__(self, ledger: Ledger, *, share: float) -> None:
-        """`share` of the pool is the most that may be pinned."""
+        """`ledger` is any group's; `share` of its pool is the most that may be pinned."""
         self._ledger = ledger
         self._most_pages = int(ledger.num_pages * share)
         self._share = share
         self._awaited: dict[str, int] = {}
-        self._pinned: dict[str, tuple[Node, int]] = {}
+        self._pinned: dict[str, tuple[Ledger, Node, int]] = {}
         self.num_pages = 0
         """Pages of all pins; a page that two have pinned counts twice."""
 
@@ -62,12 +65,12 @@ class Pins:
         """Whether the request of that id computes a prefix to pin."""
         return request_id in self._awaited
 
-    def fulfil(self, request_id: str, token_ids: list[int]) -> CacheChanged:
-        """Hold the pages that a finished request has left in the tree."""
+    def fulfil(self, request_id: str, token_ids: list[int], ledger: Ledger) -> CacheChanged:
+        """Hold the pages that a finished request has left in the tree of its group."""
         wanted = self._awaited.pop(request_id)
-        end, num_pages = self._ledger.pin(token_ids)
+        end, num_pages = ledger.pin(token_ids)
         self.num_pages += num_pages - wanted
-        self._pinned[request_id] = end, num_pages
+        self._pinned[request_id] = ledger, end, num_pages
         return CacheChanged(request_id=request_id, num_tokens=num_pages * self._ledger.page_tokens)
 
     def drop(self, request_id: str) -> int:
@@ -75,7 +78,7 @@ class Pins:
         self.num_pages -= self._awaited.pop(request_id, 0)
         if request_id not in self._pinned:
             return 0
-        end, num_pages = self._pinned.pop(request_id)
-        self._ledger.unpin(end)
+        ledger, end, num_pages = self._pinned.pop(request_id)
+        ledger.unpin(end)
         self.num_pages -= num_pages
         return num_pages

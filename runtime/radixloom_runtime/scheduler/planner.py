@@ -1,12 +1,10 @@
-"""Decides a step: who is displaced, who decodes, whose prompt goes on, who is admitted.
+"""Decides a group's part of a step: who decodes, whose prompt goes on, who gives way.
 
-    displace    a waiting request of higher priority takes the room of running ones of lower
     running     by rank: each decoding one gets a token, prompts share what is left of the budget;
                 one that needs a page and finds none evicts, then preempts whoever ranks last
     guesses     where no prompt waits, rows that nobody has verify what may come next
-    admit       in the order of `policy`, whoever fits whole
 
-Displacing comes first, since who has a chunk in the plan can no longer be preempted.
+Who comes to which group, `groups` decides.
 """
 
 from radixloom_runtime.cache.ledger import NO_MATCH
@@ -15,39 +13,35 @@ from radixloom_runtime.scheduler.batch import Batch
 from radixloom_runtime.scheduler.draft import Draft
 from radixloom_runtime.scheduler.request import Phase, Running, Waiting
 from radixloom_runtime.scheduler.speculation import Speculation
-from radixloom_runtime.wire.plan import Limits, PageMove, StepPlan
+from radixloom_runtime.wire.plan import Limits
 
 
-class Planner:
-    """Makes plans from the state of a batch, and moves its members accordingly."""
+class GroupPlanner:
+    """Plans from the state of a batch, and moves its members accordingly."""
 
     def __init__(self, limits: Limits, batch: Batch, speculation: Speculation | None) -> None:
         self._limits = limits
         self._speculation = speculation
-        self._batch = batch
+        self.batch = batch
         self._ledger = batch.ledger
 
-    def plan(self, number: int) -> tuple[StepPlan, tuple[Running, ...]] | None:
-        """Decide the step of that number; None if there is nothing to compute."""
-        if self._batch.waiting and self._batch.may_admit:
-            self._displace()
-        phases = [run.phase for run in self._batch.running]
+    def begin(self, *, guesses: bool) -> Draft:
+        """Plan the running ones' part of a step; `guesses` may be made, if there is room."""
+        running = self.batch.running
+        phases = [run.phase for run in running]
+        num_lines = min(self._limits.max_rows, self._limits.step_tokens)
         draft = Draft(
-            number=number,
             decode_budget=self._limits.step_tokens,
             prefill_budget=self._limits.step_tokens - phases.count(Phase.DECODE),
-            guess_budget=self._guess_budget(),
+            guess_budget=num_lines - len(running) if guesses else 0,
         )
         self._plan_running(draft, phases)
-        self._admit(draft)
-        if not draft.has_work:
-            return None
-        return draft.finished(tuple(PageMove(*copy) for copy in self._ledger.take_moves()))
+        return draft
 
     # --- the running
 
     def _plan_running(self, draft: Draft, phases: list[Phase]) -> None:
-        running, index = self._batch.running, 0
+        running, index = self.batch.running, 0
         while index < len(running):  # shrinks from its end when someone is preempted
             run, phase = running[index], phases[index]
             if phase is Phase.DECODE and draft.decode_budget > 0:
@@ -76,7 +70,9 @@ class Planner:
         if run.phase is Phase.DECODE:
             run.num_in_flight += 1
         self._ledger.file(run.lease, run.token_ids, run.num_planned)
-        self._batch.may_admit = True  # a longer prefix is known: a waiting one may need fewer pages
+        self.batch.requests.may_admit = (
+            True  # a longer prefix is known: a waiting one may need fewer pages
+        )
 
     def _secure_places(self, draft: Draft, run: Running, wanted: int) -> int:
         """Get pages for the next `wanted` tokens of a request; return for how many there are.
@@ -88,23 +84,14 @@ class Planner:
         missing = self._ledger.pages_for(run.num_planned + wanted) - len(page_ids)
         if missing <= 0:
             return wanted
-        running = self._batch.running
+        running = self.batch.running
         while missing > self._ledger.num_available and running[-1] is not run:
-            self._batch.preempt(running[-1])
+            self.batch.preempt(running[-1])
         if granted := min(missing, self._ledger.num_available):
             draft.grant(run, self._ledger.extend(run.lease, granted))
         return min(wanted, len(page_ids) * self._limits.page_tokens - run.num_planned)
 
     # --- guesses
-
-    def _guess_budget(self) -> int:
-        """Count the lines that guesses may take: none while prompts want to be computed."""
-        running = self._batch.running
-        if self._speculation is None or self._batch.waiting:
-            return 0
-        if any(run.num_planned < run.prefill_end for run in running):
-            return 0
-        return min(self._limits.max_rows, self._limits.step_tokens) - len(running)
 
     def _guess(self, draft: Draft, run: Running) -> tuple[int, ...]:
         """Guess what comes after the token that is computed next, as far as there are places."""
@@ -127,55 +114,52 @@ class Planner:
 
     # --- the waiting
 
-    def _displace(self) -> None:
-        """Make room for the first who has priority over somebody running, if it needs that."""
-        running = self._batch.running
-        lowest = max((run.request.priority for run in running), default=0)
-        for waiting in self._batch.waiting.window:
-            request = waiting.request
-            if request.priority >= lowest:
-                continue
-            victims = [
-                run
-                for run in running
-                if run.request.priority > request.priority and run.request.rank > request.rank
-            ]
-            if victims:
-                self._make_room(waiting, victims)
-                return
+    def victims_of(self, waiting: Waiting) -> list[Running]:
+        """List those who would give way to a request, the last of them first to go."""
+        request = waiting.request
+        return [
+            run
+            for run in self.batch.running
+            if run.request.priority > request.priority and run.request.rank > request.rank
+        ]
 
-    def _make_room(self, waiting: Waiting, victims: list[Running]) -> None:
-        """Preempt victims, last first, until a request fits; nobody if it could not even then."""
+    def make_room(self, waiting: Waiting, victims: list[Running]) -> bool:
+        """Preempt victims, last first, until a request fits; return if it does.
+
+        Nobody is preempted if it could not fit even then.
+        """
         kept = () if waiting.wants_prompt_logprobs else waiting.token_ids
         gained = self._ledger.gained_by_closing([run.lease for run in victims], kept)
         gained += sum(map(self._pages_missing, victims))
         if self._pages_lacking(waiting) > gained:
-            return
-        while victims and not (self._batch.num_free_rows and self._fits(waiting)):
-            self._batch.preempt(victims.pop())
+            return False
+        while victims and not self.takes(waiting):
+            self.batch.preempt(victims.pop())
+        return self.takes(waiting)
 
-    def _admit(self, draft: Draft) -> None:
-        batch = self._batch
-        if not (batch.may_admit and batch.waiting and self._has_room(draft)):
-            return
-        batch.may_admit = False
-        for waiting in batch.waiting.candidates(lambda each: self._match(each).num_pages):
-            if self._has_room(draft) and self._fits(waiting):
-                run = batch.seat(waiting)
-                draft.start(run)
-                if self._speculation is not None:
-                    run.hunches = self._speculation.hunches_for(run.request.submit)
-                self._plan_prefill(draft, run)  # changes what fits: the next plan tries again
+    def admit(self, draft: Draft, waiting: Waiting) -> None:
+        """Seat a request for which there is room, and begin its prompt."""
+        run = self.batch.seat(waiting)
+        draft.start(run)
+        if self._speculation is not None:
+            run.hunches = self._speculation.hunches_for(run.request.submit)
+        self._plan_prefill(draft, run)  # changes what fits: the next plan tries again
 
-    def _has_room(self, draft: Draft) -> bool:
-        return self._batch.num_free_rows > 0 and draft.prefill_budget > 0
+    def has_room(self, draft: Draft) -> bool:
+        """Whether a request more has a row, and tokens of this step."""
+        return self.batch.num_free_rows > 0 and draft.prefill_budget > 0
 
-    def _match(self, waiting: Waiting) -> Match:
+    def match(self, waiting: Waiting) -> Match:
+        """Measure how much of a request this group's cache holds."""
         if waiting.wants_prompt_logprobs:
             return NO_MATCH
         return self._ledger.match(waiting.token_ids)
 
-    def _fits(self, waiting: Waiting) -> bool:
+    def takes(self, waiting: Waiting) -> bool:
+        """Whether a request could be seated now."""
+        return self.batch.num_free_rows > 0 and self.fits(waiting)
+
+    def fits(self, waiting: Waiting) -> bool:
         """Whether all its known tokens fit now, beside what the running ones need next.
 
         Admitting on less would have it preempted before its first token.
@@ -184,10 +168,10 @@ class Planner:
 
     def _pages_lacking(self, waiting: Waiting) -> int:
         """Count the pages that it needs, less those in the cache and those that it could have."""
-        match = self._match(waiting)
+        match = self.match(waiting)
         wanted = self._ledger.pages_for(len(waiting.token_ids)) - match.num_pages
         room = self._ledger.num_available - match.num_evictable
-        return wanted - room + sum(map(self._pages_missing, self._batch.running))
+        return wanted - room + sum(map(self._pages_missing, self.batch.running))
 
     def _pages_missing(self, run: Running) -> int:
         """Count the pages that a running request needs next."""

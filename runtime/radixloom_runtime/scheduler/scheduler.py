@@ -4,7 +4,8 @@
                   ▲                   │
                   └──── preempted ────┘          tick(now) ──► TimedOut ...
 
-`planner` decides a step, `turns` and `policy` in which order, `batch` keeps who has what.
+`groups` and `planner` decide a step, `turns` and `policy` in which order, `batch` keeps who has
+what. Where the attention has several copies, all of the below holds in each group by itself.
 
 Overlap. Plan n+1 is made and started before plan n is committed:
 
@@ -35,9 +36,10 @@ any is read. Everything below follows from these two facts and "a plan once made
 - A preempted request forgets the token in flight; it samples the same again, since sampling is
   keyed by (seed, position).
 
-No deadlock: the first in rank gets every page that others have, and `refusal` has made sure that
-it fits; so it runs to its end, and then the next is the first. Rank never changes, and whoever is
-displaced ranks behind who displaced it, so no two requests take turns at displacing each other.
+No deadlock: the first in rank of a group gets every page that others have, and `refusal` has made
+sure that it fits; so it runs to its end, and then the next is the first. Rank never changes, and
+whoever is displaced ranks behind who displaced it, so no two requests take turns at displacing each
+other.
 """
 
 # ruff: noqa: S101 - asserts guard our own invariants
@@ -49,10 +51,10 @@ from radixloom_runtime.cache.ledger import Ledger
 from radixloom_runtime.scheduler import stopping
 from radixloom_runtime.scheduler.answer import settle
 from radixloom_runtime.scheduler.backpressure import CompletionRate
-from radixloom_runtime.scheduler.batch import Batch, Totals
+from radixloom_runtime.scheduler.batch import Batch, Requests, Totals
 from radixloom_runtime.scheduler.deadlines import Deadlines
+from radixloom_runtime.scheduler.groups import Planner
 from radixloom_runtime.scheduler.pins import Pins
-from radixloom_runtime.scheduler.planner import Planner
 from radixloom_runtime.scheduler.policy import WaitingQueue
 from radixloom_runtime.scheduler.request import Request, Running, Waiting
 from radixloom_runtime.scheduler.speculation import Speculation
@@ -90,17 +92,25 @@ class Scheduler:
         """No prefixes are cached for a recurrent model, whatever `prefix_cache` says."""
         self._limits = limits
         self._max_queued_requests = max_queued_requests
-        self.ledger = Ledger(
-            limits.num_pages,
-            limits.page_tokens,
-            prefix_cache=prefix_cache and not limits.is_recurrent,
-            num_host_pages=limits.num_host_pages,
+        self.ledgers = tuple(
+            Ledger(
+                limits.num_pages,
+                limits.page_tokens,
+                prefix_cache=prefix_cache and not limits.is_recurrent,
+                num_host_pages=limits.num_host_pages,
+                group=group,
+            )
+            for group in range(limits.num_groups)
         )
-        self._pins = Pins(self.ledger, share=pinned_share)
-        self._batch = Batch(limits, self.ledger, WaitingQueue(policy))
+        self._pins = Pins(self.ledgers[0], share=pinned_share)
+        self._requests = Requests(WaitingQueue(policy))
+        self._batches = [
+            Batch(limits, ledger, self._requests, group=group)
+            for group, ledger in enumerate(self.ledgers)
+        ]
         assert speculation is None or not limits.is_recurrent, "a state takes no guess back"
         self.speculation = speculation
-        self._planner = Planner(limits, self._batch, speculation)
+        self._planner = Planner(limits, self._requests, self._batches, speculation)
         self._in_flight: deque[tuple[StepPlan, tuple[Running, ...]]] = deque()
         self._next_number = 0
         self._num_submitted = 0
@@ -111,17 +121,17 @@ class Scheduler:
     @property
     def totals(self) -> Totals:
         """Counters over the scheduler's life."""
-        return self._batch.totals
+        return self._requests.totals
 
     @property
     def num_waiting(self) -> int:
         """Requests accepted and not running."""
-        return len(self._batch.waiting)
+        return len(self._requests.waiting)
 
     @property
     def num_running(self) -> int:
         """Requests that have a row."""
-        return len(self._batch.running)
+        return sum(len(batch.running) for batch in self._batches)
 
     @property
     def pinned_pages(self) -> int:
@@ -131,7 +141,7 @@ class Scheduler:
     @property
     def is_idle(self) -> bool:
         """Whether every accepted request has had its last Output."""
-        return not self._batch.by_id
+        return not self._requests.by_id
 
     # --- requests come and go
 
@@ -146,21 +156,22 @@ class Scheduler:
         return [TimedOut(request_id=request_id) for request_id in passed]
 
     def _deadline_of(self, request_id: str) -> float | None:
-        member = self._batch.by_id.get(request_id)
+        member = self._requests.by_id.get(request_id)
         return None if member is None else member.request.submit.deadline
 
     def submit(self, submit: Submit) -> Rejected | None:
         """Accept a request, or tell why not."""
         unpinned = replace(self._limits, num_pages=self._limits.num_pages - self._pins.num_pages)
         why = stopping.refusal(submit, unpinned)
-        if submit.request_id in self._batch.by_id:
+        if submit.request_id in self._requests.by_id:
             why = f"request id {submit.request_id!r} is in use; choose another"
         if why is not None:
             return Rejected(request_id=submit.request_id, message=why)
         return self._queue(submit)
 
     def _queue(self, submit: Submit) -> Rejected | None:
-        if self.num_waiting >= self._max_queued_requests + self._batch.num_free_rows:
+        num_free_rows = sum(batch.num_free_rows for batch in self._batches)
+        if self.num_waiting >= self._max_queued_requests + num_free_rows:
             return Rejected(
                 request_id=submit.request_id,
                 message=f"{self.num_waiting} requests are waiting, no more may; try again later",
@@ -177,33 +188,41 @@ class Scheduler:
             arrival=self._num_submitted,
             end=stopping.end_of(submit, self._limits),
             stop_ids=frozenset(submit.stop_token_ids),
-            turn=self._batch.turns.take(submit.user, submit.priority),
+            turn=self._requests.turns.take(submit.user, submit.priority),
         )
         self._num_submitted += 1
-        self._batch.enqueue(Waiting(request, tuple(submit.prompt_ids)))
+        self._requests.enqueue(Waiting(request, tuple(submit.prompt_ids)))
         self._deadlines.note(submit)
 
     def abort(self, request_id: str) -> None:
         """Forget a request; nothing happens if it has finished."""
-        member = self._batch.by_id.get(request_id)
-        if member is not None:
-            self._batch.drop(member)
+        match self._requests.by_id.get(request_id):
+            case Running() as run:
+                self._batch_of(run).release(run)
+            case Waiting() as waiting:
+                self._requests.drop(waiting)
+            case None:
+                pass
+
+    def _batch_of(self, run: Running) -> Batch:
+        return self._batches[self._limits.group_of_row(run.row)]
 
     # --- the cache
 
     def flush(self, flush: Flush) -> CacheChanged:
         """Drop the cached prefixes that nobody holds."""
-        num_tokens = self.ledger.flush() * self.ledger.page_tokens
-        self._batch.may_admit = True
+        num_pages = sum(ledger.flush() for ledger in self.ledgers)
+        self._requests.may_admit = True
+        num_tokens = num_pages * self._limits.page_tokens
         return CacheChanged(request_id=flush.request_id, num_tokens=num_tokens)
 
     def pin(self, pin: Pin) -> Rejected | None:
         """Begin to pin a prefix, or tell why not; `commit` tells when it is pinned."""
-        largest = max(map(self._pages_needed, self._batch.by_id.values()), default=0)
+        largest = max(map(self._pages_needed, self._requests.by_id.values()), default=0)
         why = self._pins.refusal(pin, largest_open=largest)
         if why is not None:
             return Rejected(request_id=pin.request_id, message=why)
-        whole_pages = pin.prompt_ids[: self._pins.pages_of(pin) * self.ledger.page_tokens]
+        whole_pages = pin.prompt_ids[: self._pins.pages_of(pin) * self._limits.page_tokens]
         submit = Submit(
             request_id=pin.request_id,
             prompt_ids=whole_pages,
@@ -219,15 +238,15 @@ class Scheduler:
         """Let a prefix be evicted again, or stop computing it."""
         if self._pins.is_awaited(unpin.pin_id):
             self.abort(unpin.pin_id)
-        num_tokens = self._pins.drop(unpin.pin_id) * self.ledger.page_tokens
-        self._batch.may_admit = True
+        num_tokens = self._pins.drop(unpin.pin_id) * self._limits.page_tokens
+        self._requests.may_admit = True
         return CacheChanged(request_id=unpin.request_id, num_tokens=num_tokens)
 
     def _pages_needed(self, member: Waiting | Running) -> int:
         submit = member.request.submit
         if self._pins.is_awaited(submit.request_id):
             return 0  # counted as pinned
-        return self.ledger.pages_for(stopping.places_of(submit, self._limits))
+        return self.ledgers[0].pages_for(stopping.places_of(submit, self._limits))
 
     # --- steps
 
@@ -259,10 +278,11 @@ class Scheduler:
             outputs.append(output)
             num_tokens += len(output.token_ids)
             if output.finish_reason is not None:
-                self._batch.release(run)
+                batch = self._batch_of(run)
+                batch.release(run)
                 num_finished += 1
                 if self._pins.is_awaited(output.request_id):
-                    outputs[-1] = self._pins.fulfil(output.request_id, run.token_ids)
+                    outputs[-1] = self._pins.fulfil(output.request_id, run.token_ids, batch.ledger)
         self.totals.output_tokens += num_tokens
         self._completions.note(self._now, num_finished)
         return outputs
@@ -276,4 +296,7 @@ class Scheduler:
 
     def check(self) -> None:
         """Assert what this module promises; for tests."""
-        self._batch.check()
+        for batch in self._batches:
+            batch.check()
+        num_members = self.num_running + self.num_waiting
+        assert len(self._requests.by_id) == num_members, "a request is lost"

@@ -10,6 +10,13 @@ started before the tokens of plan n are known.
 A plan and its parts are msgspec structs: they go to the other hosts of a slice, in
 `slice_messages.Run`, and a chunk is made for each running request and step, which costs a frozen
 dataclass 1 µs. Results hold arrays and stay where they are, like limits: those are dataclasses.
+
+Where the attention has several copies (data parallel), a row belongs to one *group*, and its pages
+do, too; rows, pages and slots of all groups are numbered through:
+
+    group       0                      1                      2 ...
+    rows        0 ... max_rows - 1     max_rows ...
+    pages       0 ... num_pages - 1    num_pages ...
 """
 
 from dataclasses import dataclass, field
@@ -93,7 +100,7 @@ class Chunk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StepPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that every rank needs to run step `number`.
+    """Everything that every rank needs to run step `number`, of all groups.
 
     Order: moves, starts, grants, chunks.
     Chunks that extend by one device-fed or known token (decodes) come first, prompt chunks after.
@@ -147,7 +154,7 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the runner was built for; the scheduler stays inside."""
+    """What the runner was built for; the scheduler stays inside. All of each group."""
 
     num_pages: int
     page_tokens: int
@@ -161,6 +168,12 @@ class Limits:
     request filled do not bring it along, and no token can be taken back."""
     num_host_pages: int = 0
     """Slots in host memory for pages that were evicted."""
+    num_groups: int = 1
+    """Copies of the attention: each request runs on one of them."""
+
+    def group_of_row(self, row: int) -> int:
+        """Return the group that a row belongs to."""
+        return row // self.max_rows
 
 
 class StepHandle(Protocol):

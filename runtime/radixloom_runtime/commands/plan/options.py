@@ -26,6 +26,7 @@ SETTINGS = (
     "memory_fraction",
     "max_running_requests",
     "step_tokens",
+    "data_parallel",
     "tensor_parallel",
     "expert_parallel",
     "cpu_devices",
@@ -145,7 +146,8 @@ def _slice(arguments: argparse.Namespace, settings: RuntimeSettings) -> Slice:
     if generation is Generation.CPU:
         if arguments.topology is not None or arguments.chips_per_host is not None:
             raise ConfigurationError("--topology and --chips-per-host do not apply to --tpu cpu")
-        return cpu_slice(settings.cpu_devices or settings.tensor_parallel or 1)
+        wanted = settings.data_parallel * (settings.tensor_parallel or settings.expert_parallel)
+        return cpu_slice(settings.cpu_devices or wanted)
     if arguments.topology is None:
         raise ConfigurationError(
             f"--tpu {generation} needs --topology, such as {topologies(generation)[0]}"

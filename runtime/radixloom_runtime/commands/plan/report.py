@@ -20,7 +20,7 @@ def as_text(findings: Findings) -> str:
     chips = " (2 devices a chip)" if f.devices_per_chip == 2 else ""
     devices = f"{f.used_devices} of {f.num_devices} devices{chips}"
     lines = [
-        f"{f.architecture} in {f.dtype} on {f.target}: one copy on {devices}",
+        f"{f.architecture} in {f.dtype} on {f.target}: {_copies(f)} on {devices}",
         "",
         f"{'of each device':<18}{'GiB':>8}",
     ]
@@ -57,7 +57,8 @@ def how_to_start(request: Request, save: Path, findings: Findings) -> str:
         ("max-model-len", f.max_model_len),
         ("max-running-requests", f.max_rows),
         ("step-tokens", f.step_tokens),
-        ("tensor-parallel", f.used_devices),
+        ("data-parallel", f.num_groups),
+        ("tensor-parallel", f.used_devices // f.num_groups),
         ("expert-parallel", request.settings.expert_parallel),
     ]
     if request.hardware.generation is Generation.CPU and f.num_devices > 1:
@@ -75,8 +76,14 @@ def _row(name: str, num_bytes: int, text: str = "") -> str:
     return f"{name:<18}{num_bytes / _GIB:>8.2f}  {text}".rstrip()
 
 
+def _copies(f: Findings) -> str:
+    return "one copy" if f.num_groups == 1 else f"{f.num_groups} copies of the attention"
+
+
 def _kv_text(f: Findings) -> str:
-    return f"{f.kv_tokens} tokens in pages of {f.page_tokens}; requests up to {f.max_model_len}"
+    each = "" if f.num_groups == 1 else " for each copy"
+    tokens = f"{f.kv_tokens} tokens{each} in pages of {f.page_tokens}"
+    return f"{tokens}; requests up to {f.max_model_len}"
 
 
 def _peak_text(f: Findings) -> str:

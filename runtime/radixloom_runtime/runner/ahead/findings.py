@@ -57,13 +57,15 @@ class Findings:
     """Of the whole slice."""
     devices_per_chip: int
     used_devices: int
-    """That one copy of the model, or several, take."""
+    """That the model spans."""
+    num_groups: int
+    """Copies of the attention: each has KV pages, rows and tokens of a step as told below."""
     hbm_bytes: int | None
     """That programs may use; None on CPU, where it is the machine's memory."""
     weights_bytes: int
     kv_bytes: int
     kv_tokens: int
-    """Of one copy of the model."""
+    """Of one copy of the attention."""
     page_tokens: int
     max_model_len: int
     max_rows: int

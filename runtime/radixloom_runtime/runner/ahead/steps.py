@@ -138,6 +138,7 @@ def _findings(model: Model, limits: Limits, target: Target, history: Any) -> Fin
         num_devices=len(target.devices),
         devices_per_chip=target.devices_per_chip,
         used_devices=model.mesh_shape.num_devices,
+        num_groups=limits.num_groups,
         hbm_bytes=target.hbm_bytes,
         weights_bytes=model.device_bytes,
         kv_bytes=sum(_shard_bytes(array) for array in jax.tree.leaves(history)),

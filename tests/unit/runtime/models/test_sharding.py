@@ -49,7 +49,8 @@ def test_every_device_of_a_mesh_has_a_part_of_its_own_along_cut_axes():
     shape = MeshShape(data=2, expert=2, tensor=3)
     places = [Place(shape, (d, e, t)) for d in range(2) for e in range(2) for t in range(3)]
     assert [place.shard("heads") for place in places] == [0, 1, 2, 3, 4, 5] * 2
-    assert [place.shard("experts") for place in places] == [0, 0, 0, 1, 1, 1] * 2
+    assert [place.shard("experts") for place in places] == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert [place.shard("groups") for place in places] == [0] * 6 + [1] * 6
     assert [place.shard("expert_mlp") for place in places] == [0, 1, 2] * 4
     assert {place.shard("embed") for place in places} == {0}
 

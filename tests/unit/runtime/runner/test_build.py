@@ -17,12 +17,6 @@ from radixloom_runtime.settings import Dtype, RuntimeSettings
 from radixloom_runtime.wire.messages import Starting
 
 
-def test_attention_in_copies_is_refused():
-    settings = RuntimeSettings(model=folder(TIED), data_parallel=2)
-    with pytest.raises(ConfigurationError, match="data_parallel 2 is not possible yet"):
-        build_runner(settings, lambda _: None)
-
-
 def test_more_devices_than_there_are_is_refused_with_both_numbers():
     settings = RuntimeSettings(model=folder(UNTIED), tensor_parallel=16)
     with pytest.raises(ConfigurationError, match=r"wants 16 devices, found 8 cpu; .*--cpu-devices"):
@@ -35,6 +29,7 @@ def test_more_devices_than_there_are_is_refused_with_both_numbers():
         ("qwen3-next", {"speculation": "ngram"}, ConfigurationError, "no wrong guess can be"),
         ("qwen3-next", {"host_cache_gb": 1}, ConfigurationError, "of a model with a recurrent"),
         (TIED, {"host_cache_gb": 1, "prefix_cache": False}, ConfigurationError, "with --no-prefix"),
+        (TIED, {"host_cache_gb": 1, "data_parallel": 2}, ConfigurationError, "one copy of the att"),
         (TIED, {"host_cache_gb": 1e6}, CapacityError, "host_cache_gb 1e.06 is more than"),
     ],
 )

@@ -12,13 +12,14 @@ from radixloom_runtime.models.sharding import MeshShape
 pytestmark = pytest.mark.timeout(300)  # compiles two steps of each model, on a busy machine
 
 
-def cut(tensor: int, expert: int = 1) -> MeshShape:
-    return MeshShape(expert=expert, tensor=tensor)
+def cut(tensor: int, expert: int = 1, data: int = 1) -> MeshShape:
+    return MeshShape(data, expert, tensor)
 
 
 def param(name: str, shape: MeshShape, *, slow: bool = True):
     marks = (pytest.mark.slow,) if slow else ()
-    return pytest.param(name, shape, marks=marks, id=f"{name}-{shape.expert}x{shape.tensor}")
+    sizes = "x".join(map(str, shape.sizes if shape.data > 1 else shape.sizes[1:]))
+    return pytest.param(name, shape, marks=marks, id=f"{name}-{sizes}")
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,16 @@ def param(name: str, shape: MeshShape, *, slow: bool = True):
         param("bailing-moe-v2", cut(2, 2)),
         param("bailing-hybrid", cut(2)),
         param("qwen3-next", cut(2)),
+        param(UNTIED, cut(1, data=2)),
+        param(UNTIED, cut(2, data=2)),
+        param("qwen3-moe-sparse", cut(1, data=2)),
+        param("qwen3-moe-sparse", cut(2, data=2), slow=False),
+        param("qwen3-moe-sparse", cut(2, 2, data=2)),
+        param("deepseek-v3", cut(1, data=2)),
+        param("deepseek-v2-lite", cut(2, data=2)),
+        param("qwen2-moe", cut(1, data=4)),
+        param("gemma3-text", cut(1, data=2)),
+        param("qwen3-next", cut(2, data=2)),
     ],
 )
 def test_a_model_cut_over_devices_gives_the_goldens_tokens(name, shape):

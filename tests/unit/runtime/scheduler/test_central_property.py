@@ -78,6 +78,7 @@ def days(draw) -> tuple[list[Visit], Limits]:
         max_model_len=max_model_len,
         num_host_pages=draw(st.sampled_from([0, 0, 1, 3, 40])),
         is_recurrent=draw(st.booleans()),
+        num_groups=draw(st.sampled_from([1, 1, 2, 3])),
     )
     return day, limits
 

@@ -18,6 +18,8 @@ def test_a_cpu_is_cut_into_as_many_devices_as_the_settings_want():
     assert _read("--tpu", "cpu").hardware.devices == 1
     assert _read("--tpu", "cpu", "--cpu-devices", "4").hardware.devices == 4
     assert _read("--tpu", "cpu", "--tensor-parallel", "2").hardware.devices == 2
+    two_by_two = _read("--tpu", "cpu", "--data-parallel", "2", "--tensor-parallel", "2")
+    assert two_by_two.hardware.devices == 4
 
 
 def test_two_by_four_is_one_host_unless_said_otherwise():

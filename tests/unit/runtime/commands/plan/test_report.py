@@ -29,6 +29,7 @@ FOUND = Findings(
     num_devices=8,
     devices_per_chip=2,
     used_devices=8,
+    num_groups=1,
     hbm_bytes=20 * GIB,
     weights_bytes=2 * GIB,
     kv_bytes=7 * GIB,
@@ -58,6 +59,12 @@ def test_the_table_tells_memory_of_a_device_and_each_step():
         "step               arguments  temporaries      peak   compile  collectives",
         "decode 64               9.00        0.500     10.00     7.2 s  65 all-reduce (3.0 MiB)",
     ]
+
+
+def test_copies_of_the_attention_are_told():
+    title, *rest = report.as_text(replace(FOUND, num_groups=4)).splitlines()
+    assert "4 copies of the attention on 8 of 8 devices" in title
+    assert any("65536 tokens for each copy in pages of 64" in line for line in rest)
 
 
 def test_a_gathered_weight_is_pointed_at():
