@@ -70,9 +70,8 @@ class GroupPlanner:
         if run.phase is Phase.DECODE:
             run.num_in_flight += 1
         self._ledger.file(run.lease, run.token_ids, run.num_planned)
-        self.batch.requests.may_admit = (
-            True  # a longer prefix is known: a waiting one may need fewer pages
-        )
+        # A longer prefix is known: a waiting one may need fewer pages.
+        self.batch.requests.may_admit = True
 
     def _secure_places(self, draft: Draft, run: Running, wanted: int) -> int:
         """Get pages for the next `wanted` tokens of a request; return for how many there are.

@@ -61,7 +61,7 @@ def param(name: str, shape: MeshShape, *, slow: bool = True):
         param("qwen3-moe-sparse", cut(2, 2, data=2)),
         param("deepseek-v3", cut(1, data=2)),
         param("deepseek-v2-lite", cut(2, data=2)),
-        param("qwen2-moe", cut(1, data=4)),
+        param("deepseek-v3", cut(1, data=4)),
         param("gemma3-text", cut(1, data=2)),
         param("qwen3-next", cut(2, data=2)),
     ],
