@@ -146,10 +146,14 @@ def _create(layout: Layout, document: str, step: str) -> None:
         with suppress(ClusterError):  # there may be no nodes yet
             export_logs(layout)
         run([*_kind(layout), "delete", "cluster", *_cluster(layout)])
-        raise ClusterError(
-            f"{error}\nThe nodes' logs are in {layout.logs}; most is said by"
-            f" `python -m hack.cluster logs {_CONTROL_PLANE}/kubelet`"
-        ) from error
+        raise ClusterError(f"{error}{_where_logs_are(layout)}") from error
+
+
+def _where_logs_are(layout: Layout) -> str:
+    if not any(layout.logs.iterdir()):
+        return ""  # it failed before there was a node
+    command = f"python -m hack.cluster logs {_CONTROL_PLANE}/kubelet"
+    return f"\nThe nodes' logs are in {layout.logs}; most is said by `{command}`"
 
 
 def _wait_ready(layout: Layout, workers: list[str]) -> None:

@@ -96,7 +96,10 @@ def test_a_machine_without_an_engine_is_told_so_before_anything_is_built(engine:
 
 
 def test_a_failed_creation_keeps_the_nodes_logs_and_no_node(engine: Engine):
-    engine.answers(kind='"create cluster") echo kubelet is not healthy >&2; exit 1;;')
+    engine.answers(
+        kind='"create cluster") echo kubelet is not healthy >&2; exit 1;;\n'
+        '"export logs") mkdir "$3/radixloom-worker";;'
+    )
     with pytest.raises(ClusterError, match="kubelet is not healthy") as failure:
         kind.up(engine.layout, 2, engine.layout.root / "shared")
     assert f"logs are in {engine.layout.logs}" in str(failure.value)
@@ -105,6 +108,13 @@ def test_a_failed_creation_keeps_the_nodes_logs_and_no_node(engine: Engine):
     assert after == ["kind export logs", "kind delete cluster"]
     assert not engine.layout.state.exists()
     assert kind.is_left_over(engine.layout)  # so `down` needs no root to clear the logs away
+
+
+def test_a_creation_that_failed_before_its_first_node_points_at_no_logs(engine: Engine):
+    engine.answers(kind='"create cluster") exit 1;;')
+    with pytest.raises(ClusterError) as failure:
+        kind.up(engine.layout, 2, engine.layout.root / "shared")
+    assert "logs" not in str(failure.value)
 
 
 def test_a_cluster_whose_creation_was_cut_off_is_made_anew(engine: Engine):
