@@ -1,7 +1,7 @@
 """Paged flash attention in plain XLA, shaped for CPUs.
 
     write the step's keys and values into their pages; then
-    for each prompt chunk, for each QUERY_BLOCK of its queries:
+    for each prompt chunk, for each QUERY_BLOCK of its queries (a short rest: a FEW_QUERIES):
         for each block of BLOCK_TOKENS positions, from the window's begin to the queries' own:
             gather the block's pages; go on with a running (online) softmax
 
@@ -34,6 +34,8 @@ from radixloom_runtime.ops.attention_blocks import (
 )
 
 QUERY_BLOCK = 64
+FEW_QUERIES = 16
+"""A block for what is left of a chunk if it is no more: often all, after a cached prefix."""
 
 
 @dataclass(frozen=True)
@@ -103,17 +105,29 @@ def _prompts(
     batch = layer.batch
 
     def chunk_step(chunk: Int[Array, ""], out: Array) -> Array:
-        def block_step(block: Int[Array, ""], out: Array) -> Array:
-            skipped = block * QUERY_BLOCK
+        length = batch.lengths[chunk]
+
+        def block_step(skipped: Int[Array, ""], out: Array, size: int) -> Array:
             token, position = batch.offsets[chunk] + skipped, batch.starts[chunk] + skipped
-            mine = jax.lax.dynamic_slice_in_dim(queries, token, QUERY_BLOCK)
-            end = batch.starts[chunk] + jnp.minimum(skipped + QUERY_BLOCK, batch.lengths[chunk])
+            mine = jax.lax.dynamic_slice_in_dim(queries, token, size)
+            end = batch.starts[chunk] + jnp.minimum(skipped + size, length)
             table = batch.page_tables[chunk]
             attended = _query_block(mine, layer, form, table, position, end)
             return jax.lax.dynamic_update_slice_in_dim(out, attended, token, axis=0)
 
-        num_blocks = -(-batch.lengths[chunk] // QUERY_BLOCK)
-        return jax.lax.fori_loop(0, num_blocks, block_step, out)
+        rest = length % QUERY_BLOCK
+        is_short = (rest > 0) & (rest <= FEW_QUERIES)
+        num_blocks = -(-length // QUERY_BLOCK) - is_short
+        out = jax.lax.fori_loop(
+            0, num_blocks, lambda block, out: block_step(block * QUERY_BLOCK, out, QUERY_BLOCK), out
+        )
+        # A loop of one or no turn, not a branch: XLA would copy `out` into each of its branches.
+        return jax.lax.fori_loop(
+            0,
+            is_short.astype(jnp.int32),
+            lambda _, out: block_step(length - rest, out, FEW_QUERIES),
+            out,
+        )
 
     return jax.lax.fori_loop(batch.num_decodes, batch.num_chunks, chunk_step, out)
 

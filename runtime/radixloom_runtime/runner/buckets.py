@@ -1,8 +1,8 @@
 """The few shapes of a step that are compiled: (tokens, rows).
 
     decode   (r, r)    every chunk is one token           r = 1, 2, 4 ... max_rows
-    mixed    (t, r)    prompt chunks among the decodes    t = 16, 64, 256 ... step_tokens
-
+    mixed    (t, r)    prompt chunks among the decodes    t = 16, 64, 256 ... step_tokens,
+                                                          and half of step_tokens
 A step runs in the first bucket that holds it, padded.
 """
 
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 SMALLEST_MIXED = 16
 MIXED_GROWTH = 4
+LEAST_HALF = 128
+"""Tokens from which half of the longest step is worth a bucket: fewer cost little more padded."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -31,10 +33,15 @@ def all_buckets(*, max_rows: int, step_tokens: int) -> tuple[Bucket, ...]:
     most_rows = min(max_rows, step_tokens)
     decode = [Bucket(rows, rows, mixed=False) for rows in _ladder(1, most_rows, 2)]
     mixed = [
-        Bucket(tokens, min(tokens, most_rows), mixed=True)
-        for tokens in _ladder(min(SMALLEST_MIXED, step_tokens), step_tokens, MIXED_GROWTH)
+        Bucket(tokens, min(tokens, most_rows), mixed=True) for tokens in _mixed_tokens(step_tokens)
     ]
     return (*decode, *mixed)
+
+
+def _mixed_tokens(step_tokens: int) -> list[int]:
+    ladder = _ladder(min(SMALLEST_MIXED, step_tokens), step_tokens, MIXED_GROWTH)
+    half = step_tokens // 2
+    return sorted({*ladder, half}) if half >= LEAST_HALF else ladder
 
 
 def choose(

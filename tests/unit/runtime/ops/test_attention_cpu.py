@@ -31,8 +31,14 @@ def check_mixed(shape: Shape, form: Form, **options) -> None:
         ((0, 17, 300, 5), (), Shape(9, 3, 64)),
         (*MIXED, Shape(4, 1, 80)),
         ((), ((0, 1), (63, 66)), Shape(4, 4, 128, page_tokens=8)),
+        ((), ((130, 16), (5, 17), (0, 80), (40, 3)), Shape(4, 2, 16)),
     ],
-    ids=["decodes of 9/3 heads", "mixed, one kv head", "no grouping, small pages"],
+    ids=[
+        "decodes of 9/3 heads",
+        "mixed, one kv head",
+        "no grouping, small pages",
+        "whole blocks and short rests",
+    ],
 )
 def test_attention_equals_the_formula(decodes, prompts, shape):
     case = make_case(batch_of(decodes, prompts), shape)

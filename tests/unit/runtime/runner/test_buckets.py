@@ -12,7 +12,12 @@ def test_the_buckets_of_the_cpu_defaults():
     decode = [bucket.rows for bucket in buckets if not bucket.mixed]
     mixed = [(bucket.tokens, bucket.rows) for bucket in buckets if bucket.mixed]
     assert decode == [1, 2, 4, 8, 16, 32, 64]
-    assert mixed == [(16, 16), (64, 64), (256, 64)]
+    assert mixed == [(16, 16), (64, 64), (128, 64), (256, 64)]
+
+
+def test_a_tpu_compiles_no_bucket_more_for_the_half_of_its_longest_step():
+    buckets = all_buckets(max_rows=256, step_tokens=2048)
+    assert [bucket.tokens for bucket in buckets if bucket.mixed] == [16, 64, 256, 1024, 2048]
 
 
 @given(max_rows=st.integers(1, 300), step_tokens=st.integers(1, 3000), data=st.data())
