@@ -39,6 +39,7 @@ from radixloom_runtime.models.params import (
 )
 from radixloom_runtime.models.sharding import Axis, Dim
 from radixloom_runtime.models.stack import project
+from radixloom_runtime.ops.dense import scores
 from radixloom_runtime.ops.norm import rms_norm
 
 _PRECISE = ("router", "one")
@@ -144,11 +145,7 @@ class Embedding(nnx.Module):
 
     def logits(self, x: Float[Array, "T D"]) -> Float[Array, "T V"]:
         """Score all tokens, in float32."""
-        table = self.table[...]
-        scores = jax.lax.dot_general(
-            x, table, (((1,), (1,)), ((), ())), preferred_element_type=jnp.float32
-        )
-        return gather(scores, "vocab")[:, : self.vocab_size]
+        return gather(scores(x, self.table[...]), "vocab")[:, : self.vocab_size]
 
 
 class GatedMLP(nnx.Module):

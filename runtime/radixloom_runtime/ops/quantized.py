@@ -24,6 +24,8 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 from numpy.typing import NDArray
 
+from radixloom_runtime.ops.dense import times
+
 _LARGEST_INT8 = 127.0
 
 
@@ -88,9 +90,9 @@ def multiply(
 def product(x: Float[Array, "T I"], matrix: Matrix) -> Float[Array, "T O"]:
     """Compute x @ matrix with `x` as it is."""
     if not isinstance(matrix, QuantizedMatrix):
-        return x @ matrix
+        return times(x, matrix)
     if not _is_per_output(matrix):
-        return x @ dense(matrix, x.dtype)
+        return times(x, dense(matrix, x.dtype))
     unscaled = jnp.matmul(x, _values(matrix).astype(x.dtype), preferred_element_type=jnp.float32)
     return (unscaled * matrix.scales).astype(x.dtype)
 

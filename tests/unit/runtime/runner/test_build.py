@@ -114,7 +114,7 @@ def test_progress_is_thinned_out_but_its_end_gets_through():
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_bfloat16_on_cpu_is_slow_but_right_and_a_late_compile_is_counted(compile_cache):
+def test_bfloat16_on_cpu_is_right_and_a_late_compile_is_counted(compile_cache):
     settings = RuntimeSettings(
         model=folder(TIED),
         dtype=Dtype.BFLOAT16,
