@@ -78,5 +78,5 @@ test-unit: setup ## quick tests: no cluster, no model
 e2e: setup ## the tests against a cluster alone
 	@hack/test.sh tests/e2e
 
-bench: setup ## figures of this machine (bench/against_transformers.py apart: it downloads torch)
+bench: setup ## figures of this machine (without other engines: bench/workloads.py --peers)
 	@hack/bench.sh

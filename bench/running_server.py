@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +22,15 @@ def api_base(url: str) -> str:
     return url.rstrip("/").removesuffix("/v1") + "/v1/"
 
 
-def wait_for_model(url: str, *, seconds: float = START_SECONDS) -> str:
-    """Wait until the server is ready, and give the name of its model."""
+def wait_for_model(
+    url: str, process: "subprocess.Popen[bytes] | None" = None, *, seconds: float = START_SECONDS
+) -> str:
+    """Wait until the server is ready, and give the name of its model; not after its process."""
     deadline = time.monotonic() + seconds
     problem = "no answer"
     while time.monotonic() < deadline:
+        if process is not None and process.poll() is not None:
+            sys.exit(f"{process.args!r} ended with exit code {process.returncode}; see its log")
         try:
             answer = httpx.get(api_base(url) + "models", timeout=10)
             if answer.is_success:
@@ -53,17 +57,26 @@ def serving(
     folder: Path, log: Path, environment: Mapping[str, str], *flags: str
 ) -> Generator[Server]:
     """Run `radixloom serve` on a free port until the block ends."""
+    command = [str(Path(sys.executable).with_name("radixloom")), "serve", *flags]
+    with running([*command, "--model", str(folder)], log, environment) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> Generator[Server]:
+    """Run a server that takes --host and --port on a free port until the block ends."""
     port = _free_port()
-    command = [str(Path(sys.executable).with_name("radixloom")), "serve"]
-    command += ["--model", str(folder), "--host", "127.0.0.1", "--port", str(port), *flags]
     began = time.monotonic()
     with log.open("w") as output:
         process = subprocess.Popen(
-            command, env={**os.environ, **environment}, stdout=output, stderr=output
+            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            env={**os.environ, **environment},
+            stdout=output,
+            stderr=output,
         )
     try:
         url = f"http://127.0.0.1:{port}"
-        model = wait_for_model(url)
+        model = wait_for_model(url, process)
         yield Server(url, model, process.pid, time.monotonic() - began)
     finally:
         process.send_signal(signal.SIGTERM)

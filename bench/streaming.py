@@ -62,7 +62,8 @@ async def stream(client: httpx.AsyncClient, body: dict[str, Any]) -> Answer:
                 continue
             chunk = json.loads(line.removeprefix("data: "))
             if chunk.get("usage"):
-                cached = chunk["usage"]["prompt_tokens_details"]["cached_tokens"]
+                details = chunk["usage"].get("prompt_tokens_details") or {}
+                cached = details.get("cached_tokens") or 0
             for choice in chunk["choices"]:
                 first_seconds = first_seconds or time.perf_counter() - began
                 token_ids += choice["token_ids"]

@@ -1,6 +1,6 @@
-"""The other side of `against_transformers.py`; runs in a virtual environment that has torch.
+"""transformers' side of `workloads.py`; runs in a virtual environment that has torch.
 
-    python bench/transformers_generate.py MODEL_FOLDER
+    python bench/transformers_generate.py MODEL_FOLDER float32|bfloat16
 
 Says in one JSON line what it loaded, then answers each line of stdin with a line on stdout:
 
@@ -38,9 +38,9 @@ class FirstStep(transformers.StoppingCriteria):
         return torch.zeros(input_ids.shape[0], dtype=torch.bool)
 
 
-def load(folder: str) -> Any:
-    """Load the model in float32; end-of-sequence is ignored."""
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+def load(folder: str, dtype: str) -> Any:
+    """Load the model; end-of-sequence is ignored."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
     model.generation_config.eos_token_id = None
     model.generation_config.pad_token_id = 0
     return model.eval()
@@ -74,7 +74,7 @@ def generate(model: Any, prompts: list[list[int]], output_tokens: int) -> dict[s
 def main() -> None:
     """Load, say so, answer jobs until stdin ends."""
     began = time.perf_counter()
-    model = load(sys.argv[1])
+    model = load(sys.argv[1], sys.argv[2])
     loaded = {
         "load_seconds": time.perf_counter() - began,
         "torch": torch.__version__,

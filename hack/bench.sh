@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The figures of this machine: parts alone, then a server with the demo model, started for it.
 #
-# bench/against_transformers.py stays out: it downloads torch.
+# Other engines stay out (bench/workloads.py --peers): they are downloaded, or compiled.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 port=${PORT:-8123}
@@ -14,7 +14,7 @@ for script in scheduler_step http_layer; do
 done
 
 echo "→ bench/workloads.py (starts servers of its own)"
-.venv/bin/python bench/workloads.py "$model"
+.venv/bin/python bench/workloads.py "$model" --starts
 
 log=$(mktemp)
 .venv/bin/radixloom serve --host 127.0.0.1 --port "$port" >"$log" 2>&1 &
