@@ -115,19 +115,17 @@ def _prompts(
             attended = _query_block(mine, layer, form, table, position, end)
             return jax.lax.dynamic_update_slice_in_dim(out, attended, token, axis=0)
 
+        def whole_block(block: Int[Array, ""], out: Array) -> Array:
+            return block_step(block * QUERY_BLOCK, out, QUERY_BLOCK)
+
+        def short_rest(_: Int[Array, ""], out: Array) -> Array:
+            return block_step(length - rest, out, FEW_QUERIES)
+
         rest = length % QUERY_BLOCK
-        is_short = (rest > 0) & (rest <= FEW_QUERIES)
-        num_blocks = -(-length // QUERY_BLOCK) - is_short
-        out = jax.lax.fori_loop(
-            0, num_blocks, lambda block, out: block_step(block * QUERY_BLOCK, out, QUERY_BLOCK), out
-        )
-        # A loop of one or no turn, not a branch: XLA would copy `out` into each of its branches.
-        return jax.lax.fori_loop(
-            0,
-            is_short.astype(jnp.int32),
-            lambda _, out: block_step(length - rest, out, FEW_QUERIES),
-            out,
-        )
+        is_short = ((rest > 0) & (rest <= FEW_QUERIES)).astype(jnp.int32)
+        out = jax.lax.fori_loop(0, -(-length // QUERY_BLOCK) - is_short, whole_block, out)
+        # A loop of one turn or none, not a branch: XLA would copy `out` for a branch.
+        return jax.lax.fori_loop(0, is_short, short_rest, out)
 
     return jax.lax.fori_loop(batch.num_decodes, batch.num_chunks, chunk_step, out)
 
