@@ -7,6 +7,7 @@ process: on a busy machine it says more than the wall clock.
 """
 
 import argparse
+import os
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 
 from radixloom_runtime.models.registry import make_model, read_config
 from radixloom_runtime.ops.attention_cpu import CPUAttention
+from radixloom_runtime.runner import machine
 from radixloom_runtime.runner.buckets import Bucket
 from radixloom_runtime.runner.history import make_history
 from radixloom_runtime.runner.mesh import make_mesh
@@ -39,6 +41,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="*", default=[1, 8, 16, 32, 64])
     parser.add_argument("--chunks", type=int, nargs="*", default=[64, 256])
     options = parser.parse_args()
+    machine.skip_absent_tpus(os.environ)
+    jax.config.update("jax_platforms", os.environ.get("JAX_PLATFORMS"))  # it read it when imported
     most_rows = max([*options.rows, 1])
     decode = [Bucket(rows, rows, mixed=False) for rows in options.rows]
     mixed = [Bucket(tokens, min(tokens, most_rows), mixed=True) for tokens in options.chunks]
