@@ -16,6 +16,7 @@ from jax.sharding import Mesh, PartitionSpec
 from radixloom_runtime.models.history import History
 from radixloom_runtime.models.registry import Model, Weights
 from radixloom_runtime.runner.buckets import Bucket
+from radixloom_runtime.runner.compiler_options import compiler_options
 from radixloom_runtime.runner.mesh import of_groups, shape_of
 from radixloom_runtime.runner.rows import (
     DENSE_IDS,
@@ -112,7 +113,9 @@ class Programs:
         )
         size = (self.num_groups, layout.size)
         vectors = jax.ShapeDtypeStruct(size, jnp.int32, sharding=own)
-        return jax.jit(on_each, donate_argnums=(1, 2)).lower(*self._shapes, vectors)
+        options = compiler_options(self._mesh.devices.flat[0])
+        step_on_each = jax.jit(on_each, donate_argnums=(1, 2), compiler_options=options)
+        return step_on_each.lower(*self._shapes, vectors)
 
     @property
     def num_groups(self) -> int:

@@ -6,9 +6,13 @@ from bench.plan_table import GATED, QUICK, Row, plan
 
 MIB = 1 << 20
 
-COPIED_EXPERTS_BYTES = {"qwen3-30b-a3b": 192 * MIB}
-"""A layer's gate and up matrices of one device: XLA copies them out of the stack of layers for its
-grouped matrix product. A known cost (docs/architecture.md); more than one copy is a defect."""
+KNOWN_COPIES_BYTES = {
+    # A layer's gate and up matrices of one device, which XLA copies out of the stack of layers for
+    # its grouped matrix product (docs/architecture.md). More than one copy is a defect.
+    "qwen3-30b-a3b v6e 2x2": 192 * MIB,
+    # [rows, vocabulary] arrays of the sampler and of prompts' log-probabilities.
+    "qwen3-8b tpu7x 2x2x1": 32 * MIB,
+}
 
 
 @pytest.mark.slow
@@ -19,7 +23,7 @@ def test_a_model_fits_its_slice_and_copies_neither_its_cache_nor_its_weights(row
     assert found["fits"], errors
     assert [step["name"] for step in found["steps"]] == ["decode 1", "decode 8", "mixed 16x8"]
     assert found["used_devices"] == found["num_devices"]
-    allowed = 64 * MIB + COPIED_EXPERTS_BYTES.get(row.model, 0)
+    allowed = 64 * MIB + KNOWN_COPIES_BYTES.get(row.name, 0)
     for step in found["steps"]:
         assert step["temporaries_bytes"] <= allowed, step["name"]
         assert step["weight_gathers"] == []
