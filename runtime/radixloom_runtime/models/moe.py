@@ -41,6 +41,7 @@ from radixloom_runtime.models.params import (
 from radixloom_runtime.models.sharding import Axis, Dim
 from radixloom_runtime.models.stack import OneOf, with_weight
 from radixloom_runtime.ops.moe import Routing, combine, grouped_matmul, held_by, route
+from radixloom_runtime.ops.of_layer import OfLayer
 from radixloom_runtime.ops.quantized import Matrix
 from radixloom_runtime.ops.routing import best_experts, expert_weights, within_best_groups
 
@@ -129,7 +130,7 @@ class MoeMLP(nnx.Module):
         here, everyones = local_count(self.experts), of_all_groups(x)
         routing = held_by(self.router(everyones), shard_index("experts") * here, here)
 
-        def multiply(rows: Array, matrices: Matrix | OneOf, inputs: str) -> Array:
+        def multiply(rows: Array, matrices: Matrix | OneOf | OfLayer, inputs: str) -> Array:
             largest = partial(largest_over, name=inputs)
             sizes = routing.group_sizes
             return with_weight(matrices, lambda m: grouped_matmul(rows, m, sizes, largest))

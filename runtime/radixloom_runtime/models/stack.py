@@ -1,6 +1,7 @@
 """Layers one after another: one traced body, run once per layer, in either of two ways.
 
-    stacked    lax.scan over weights stacked [L, ...]: what TPUs and GPUs do well
+    stacked    lax.scan over weights stacked [L, ...]: what TPUs and GPUs do well. Products fuse
+               with a layer's slice; those of experts cannot, and get the stack (`ops.of_layer`)
     branched   a loop over the layer's index; each matrix product is a branch per layer
 
 Where kinds of layers take turns, the body is the smallest group of layers that repeats.
@@ -25,6 +26,7 @@ from typing_extensions import override
 from radixloom_runtime.models.history import History
 from radixloom_runtime.models.params import ParamSpec, spec_of
 from radixloom_runtime.ops.attention import Ragged
+from radixloom_runtime.ops.of_layer import OfLayer
 from radixloom_runtime.ops.quantized import Largest, Matrix, QuantizedMatrix, multiply
 
 _FEW = 8
@@ -62,8 +64,11 @@ class OneOf:
         return cls(*children)
 
 
-def with_weight(weight: Matrix | OneOf, use: Callable[[Any], Array]) -> Array:
-    """Compute with a weight, or with the chosen one of several."""
+def with_weight(weight: Matrix | OneOf | OfLayer, use: Callable[[Any], Array]) -> Array:
+    """Compute with a weight, or with the chosen one of several.
+
+    Experts come to `use` as they are in a stack of layers.
+    """
     if not isinstance(weight, OneOf):
         return use(weight)
 
@@ -175,12 +180,19 @@ class Run(nnx.Module):
 
     def _run_stacked(self, carry: _Carry, step: StepInput) -> _Carry:
         definition, state = nnx.split(self.layers)
+        params, structure = jax.tree.flatten(state, is_leaf=_is_param)
+        scanned = [None if _is_fetched(param) else param for param in params]
 
         def body(carry: _Carry, group: tuple[Any, Array]) -> Any:
-            state, time = group
-            return self._run_group(nnx.merge(definition, state), carry, step, time), None
+            slices, time = group
+            chosen = [
+                param.replace(OfLayer(param.get_value(), time)) if slice_ is None else slice_
+                for param, slice_ in zip(params, slices, strict=True)
+            ]
+            layers = nnx.merge(definition, jax.tree.unflatten(structure, chosen))
+            return self._run_group(layers, carry, step, time), None
 
-        return jax.lax.scan(body, carry, (state, jnp.arange(self.times)))[0]
+        return jax.lax.scan(body, carry, (scanned, jnp.arange(self.times)))[0]
 
     def _run_branched(self, carry: _Carry, step: StepInput) -> _Carry:
         split = [nnx.split(group) for group in self.layers]
@@ -229,6 +241,16 @@ def _is_small(weight: Array) -> bool:
 
 def _is_weight(node: object) -> bool:
     return isinstance(node, QuantizedMatrix)
+
+
+def _is_param(node: object) -> bool:
+    return isinstance(node, nnx.Param)
+
+
+def _is_fetched(param: nnx.Param[Any]) -> bool:
+    """Whether a stack is of several matrices a layer, of which a product fetches what it needs."""
+    spec = spec_of(param)
+    return spec.is_matrix and len(spec.dims) == len(("layers", "experts", "in", "out"))
 
 
 def _respecify(layer: nnx.Module, change: Callable[[ParamSpec], ParamSpec]) -> None:

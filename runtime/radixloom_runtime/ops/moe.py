@@ -5,6 +5,10 @@
     products    each group times its expert's matrix
 
 Cost grows with the rows and the experts that have some, never with all experts times all tokens.
+
+    CPU      a loop over blocks of rows
+    TPU      `ops.tpu.grouped`, out of the stack of layers
+    else     XLA's ragged product, of a copy of the layer's experts
 """
 
 from typing import NamedTuple
@@ -13,7 +17,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from radixloom_runtime.ops.of_layer import OfLayer
 from radixloom_runtime.ops.quantized import Largest, Matrix, dense, product, rounded
+from radixloom_runtime.ops.tpu.grouped import choose_tiles, grouped_product
 
 BLOCK_ROWS = 16
 """Rows that one product of the CPU's loop takes at once."""
@@ -60,12 +66,37 @@ def combine(rows: Float[Array, "M D"], routing: Routing, num_tokens: int) -> Flo
 
 def grouped_matmul(
     rows: Float[Array, "M I"],
-    matrices: Matrix,
+    matrices: Matrix | OfLayer,
     group_sizes: Int[Array, " E"],
     over_devices: Largest = lambda x: x,
 ) -> Float[Array, "M O"]:
     """Multiply each group of consecutive rows by its own matrix, of `matrices` [E, I, O]."""
+    if isinstance(matrices, OfLayer):
+        rows = rounded(rows, matrices.stack, over_devices)
+        return jax.lax.platform_dependent(
+            rows, matrices, group_sizes, tpu=_fetching_matmul, default=_matmul_of_taken
+        )
     rows = rounded(rows, matrices, over_devices)
+    return _matmul(rows, matrices, group_sizes)
+
+
+def _fetching_matmul(
+    rows: Float[Array, "M I"], matrices: OfLayer, group_sizes: Int[Array, " E"]
+) -> Float[Array, "M O"]:
+    if choose_tiles(rows, matrices.stack) is None:
+        return _matmul_of_taken(rows, matrices, group_sizes)
+    return grouped_product(rows, matrices.stack, matrices.layer, group_sizes)
+
+
+def _matmul_of_taken(
+    rows: Float[Array, "M I"], matrices: OfLayer, group_sizes: Int[Array, " E"]
+) -> Float[Array, "M O"]:
+    return _matmul(rows, matrices.taken(), group_sizes)
+
+
+def _matmul(
+    rows: Float[Array, "M I"], matrices: Matrix, group_sizes: Int[Array, " E"]
+) -> Float[Array, "M O"]:
     return jax.lax.platform_dependent(
         rows, matrices, group_sizes, cpu=blocked_matmul, default=_ragged_matmul
     )

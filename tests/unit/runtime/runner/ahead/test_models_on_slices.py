@@ -7,9 +7,6 @@ from bench.plan_table import GATED, QUICK, Row, plan
 MIB = 1 << 20
 
 KNOWN_COPIES_BYTES = {
-    # A layer's gate and up matrices of one device, which XLA copies out of the stack of layers for
-    # its grouped matrix product (docs/architecture.md). More than one copy is a defect.
-    "qwen3-30b-a3b v6e 2x2": 192 * MIB,
     # [rows, vocabulary] arrays of the sampler and of prompts' log-probabilities.
     "qwen3-8b tpu7x 2x2x1": 32 * MIB,
 }
