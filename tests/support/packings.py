@@ -113,6 +113,30 @@ def compressed_int8(numbers: Numbers, *, symmetric: bool) -> dict[str, np.ndarra
     return tensors
 
 
+E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+"""Magnitudes by the low three bits; the fourth is the sign."""
+
+
+def mxfp4(codes: np.ndarray, exponents: np.ndarray) -> dict[str, np.ndarray]:
+    """Pack codes [out, in] of four bits, with exponents [out, in/32] of their scales."""
+    num_out, num_in = codes.shape
+    blocks = np.zeros((num_out, num_in // 32, 16), np.uint8)
+    for column in range(num_in):
+        shifted = (codes[:, column] << (4 * (column % 2))).astype(np.uint8)
+        blocks[:, column // 32, column % 32 // 2] |= shifted
+    return {"blocks": blocks, "scales": (exponents + 127).astype(np.uint8)}
+
+
+def mxfp4_stands_for(blocks: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """Return the matrices [..., out, in], number by number."""
+    numbers = np.array([sign * magnitude for sign in (1, -1) for magnitude in E2M1])
+    *rows, groups, _ = blocks.shape
+    matrix = np.empty((*rows, groups * 32))
+    matrix[..., 0::2] = numbers[blocks & 15].reshape(*rows, -1)
+    matrix[..., 1::2] = numbers[blocks >> 4].reshape(*rows, -1)
+    return matrix * np.repeat(2.0 ** (scales.astype(np.float64) - 127), 32, axis=-1)
+
+
 def float8_blocks(
     matrix: np.ndarray, block: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

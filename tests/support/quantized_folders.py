@@ -129,6 +129,22 @@ def quantize(name: str, target: Path, kind: str) -> tuple[Path, Path]:
     return target / "quantized", target / "stands_for"
 
 
+def with_float_experts(target: Path) -> Path:
+    """Write gpt-oss's MXFP4 checkpoint as one with experts in floats, of the same numbers."""
+    source = golden_folder("gpt-oss-mxfp4")
+    config = json.loads((source / "config.json").read_text())
+    del config["quantization_config"]
+    stored = load_file(source / "model.safetensors")
+    meant = {name: array for name, array in stored.items() if array.dtype != np.uint8}
+    for name, blocks in stored.items():
+        if name.endswith("_blocks"):
+            module = name.removesuffix("_blocks")
+            matrices = packings.mxfp4_stands_for(blocks, stored[f"{module}_scales"])
+            meant[module] = matrices.astype(np.float32).swapaxes(-1, -2)
+    _write(target, meant, config)
+    return target
+
+
 _NAMES = {np.dtype(ml_dtypes.bfloat16): "BF16", FLOAT8: "F8_E4M3"}
 
 

@@ -45,6 +45,7 @@ SPARSE = (
     "deepseek-v2-lite",
     "deepseek-v3",
     "glm4-moe",
+    "gpt-oss-mxfp4",
     "mixtral",
     "qwen2-moe",
     "qwen3-moe-sparse",
@@ -52,7 +53,9 @@ SPARSE = (
 """Mixtures of experts."""
 HYBRID = ("bailing-hybrid", "qwen3-next")
 """Linear attention in most layers."""
-WHOLE_ONLY = tuple(name for name in ("deepseek-v2-group", "qwen3-moe-norm") if name in NAMES)
+WHOLE_ONLY = tuple(
+    name for name in ("deepseek-v2-group", "gpt-oss", "qwen3-moe-norm") if name in NAMES
+)
 """More of the same families, where a folder of whole goldens is tested."""
 
 _MAX_ROWS = 4

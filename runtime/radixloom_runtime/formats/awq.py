@@ -46,7 +46,7 @@ class AWQ(Scheme):
     @property
     @override
     def marker(self) -> str:
-        return "qweight"
+        return ".qweight"
 
     @override
     def read(self, source: Source, module: str, region: Region) -> StoredMatrix:

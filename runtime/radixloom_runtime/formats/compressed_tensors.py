@@ -74,7 +74,7 @@ class CompressedTensors(Scheme):
     @property
     @override
     def marker(self) -> str:
-        return "weight_scale"
+        return ".weight_scale"
 
     @override
     def read(self, source: Source, module: str, region: Region) -> StoredMatrix:

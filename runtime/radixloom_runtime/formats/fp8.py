@@ -37,7 +37,7 @@ class Float8(Scheme):
     @property
     @override
     def marker(self) -> str:
-        return self.scale_name
+        return f".{self.scale_name}"
 
     @override
     def read(self, source: Source, module: str, region: Region) -> StoredMatrix:

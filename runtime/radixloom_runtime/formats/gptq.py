@@ -50,7 +50,7 @@ class GPTQ(Scheme):
     @property
     @override
     def marker(self) -> str:
-        return "qweight"
+        return ".qweight"
 
     @override
     def read(self, source: Source, module: str, region: Region) -> StoredMatrix:

@@ -38,13 +38,13 @@ class OnLoad(Scheme):
     @property
     @override
     def marker(self) -> str:
-        return "weight" if self.stored is None else self.stored.marker
+        return ".weight" if self.stored is None else self.stored.marker
 
     @override
     def read(self, source: Source, module: str, region: Region) -> StoredMatrix:
         rows = Region(region.shape, region.rows, slice(0, region.shape[1]))
         if self.stored is None:
-            matrix = source.tensor(f"{module}.weight", region.shape)[region.rows].astype(np.float32)
+            matrix = source.floats(module, region.shape)[region.rows].astype(np.float32)
         else:
             matrix = self.stored.read(source, module, rows).dense()
         return quantize(matrix, self.dtype, region.columns)

@@ -14,6 +14,7 @@ from radixloom_runtime.formats.compressed_tensors import CompressedTensors, Stra
 from radixloom_runtime.formats.fp8 import Float8
 from radixloom_runtime.formats.gptq import BITS as GPTQ_BITS
 from radixloom_runtime.formats.gptq import GPTQ
+from radixloom_runtime.formats.mxfp4 import MXFP4
 from radixloom_runtime.formats.stored import Scheme
 
 Raw = Mapping[str, Any]
@@ -41,7 +42,7 @@ class Quantization:
         scheme = next(named, dict(self.schemes).get(_ALL))
         if scheme is None or self.stored_names is None:
             return scheme
-        return scheme if f"{module}.{scheme.marker}" in self.stored_names else None
+        return scheme if f"{module}{scheme.marker}" in self.stored_names else None
 
     def in_checkpoint(self, names: Iterable[str]) -> "Quantization":
         """Return the same, for a checkpoint that has these tensors."""
@@ -51,6 +52,8 @@ class Quantization:
 NOT_QUANTIZED = Quantization("none", ())
 
 _ALL = "Linear"
+_EXPERTS = r"re:.*\.experts\.(gate_up|down)_proj$"
+"""Of all experts of a layer, in one tensor."""
 
 
 def module_of(name: str) -> str:
@@ -122,6 +125,13 @@ def _parse_fp8(config: Raw) -> Quantization:
     return Quantization("fp8", ((_ALL, scheme),), (*left, "lm_head"))
 
 
+def _parse_mxfp4(config: Raw) -> Quantization:
+    """Read gpt-oss's: experts alone, but for those left out."""
+    left: list[str] = config.get("modules_to_not_convert") or []
+    exempt = tuple(f"re:{name}" for name in left)  # made for `re.match`: "layers.*.self_attn"
+    return Quantization("mxfp4", ((_EXPERTS, MXFP4()),), exempt)
+
+
 def _parse_compressed_tensors(config: Raw) -> Quantization:
     sparsity = (config.get("sparsity_config") or {}).get("format", "dense")
     _want(config, "sparsity_config.format", sparsity, "dense")
@@ -144,6 +154,7 @@ METHODS: dict[str, Callable[[Raw], Quantization]] = {
     "compressed-tensors": _parse_compressed_tensors,
     "fp8": _parse_fp8,
     "gptq": _parse_gptq,
+    "mxfp4": _parse_mxfp4,
 }
 
 

@@ -13,6 +13,9 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+E2M1 = "float4_e2m1fn"
+"""Floats of four bits."""
+
 
 class Source(Protocol):
     """A checkpoint's tensors by name."""
@@ -25,13 +28,17 @@ class Source(Protocol):
         """Map a tensor, which must have one of these shapes. Raises: `ModelError`."""
         ...
 
+    def floats(self, module: str, shape: tuple[int, int]) -> NDArray[Any]:
+        """Map a module's matrix [out, in] that is not quantized. Raises: `ModelError`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Form:
     """How a matrix is kept in memory without being made dense."""
 
     dtype: str
-    """int4, int8 or float8_e4m3fn."""
+    """int4, int8, float8_e4m3fn or float4_e2m1fn."""
     group: int | None = None
     """Inputs that share a scale; None: all of an output's."""
     has_offsets: bool = False
@@ -41,7 +48,12 @@ class Form:
     @property
     def is_packed(self) -> bool:
         """Whether memory holds two values in a byte, those of neighbouring inputs."""
-        return self.dtype == "int4"
+        return self.dtype in ("int4", E2M1)
+
+    @property
+    def scale_dtype(self) -> np.dtype[Any]:
+        """Of the scales in memory; uint8: the exponents of powers of two, 127 being 1."""
+        return np.dtype(np.uint8 if self.dtype == E2M1 else np.float32)
 
     @property
     def numpy_dtype(self) -> np.dtype[Any]:
@@ -119,7 +131,7 @@ class Scheme(Protocol):
 
     @property
     def marker(self) -> str:
-        """Suffix of a tensor that only a quantized module has."""
+        """What follows a module's name in a tensor that only a quantized one has."""
         ...
 
     def read(self, source: Source, module: str, region: Region) -> StoredMatrix:

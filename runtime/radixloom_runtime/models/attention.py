@@ -1,5 +1,7 @@
 """Grouped-query attention: keys and values of a few heads, each read by several query heads."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -9,6 +11,7 @@ from typing_extensions import override
 from radixloom_runtime.models.blocks import Linear, RMSNorm
 from radixloom_runtime.models.config import ModelConfig, QKNorm
 from radixloom_runtime.models.history import History, place_among
+from radixloom_runtime.models.params import ParamSpec, Stored, as_is, weight
 from radixloom_runtime.models.sharding import Axis
 from radixloom_runtime.models.stack import StepInput
 from radixloom_runtime.ops import rope
@@ -47,6 +50,7 @@ class SelfAttention(nnx.Module):
             axis = Axis("head_dim", c.head_dim) if c.qk_norm is QKNorm.HEAD else whole
             return RMSNorm(f"{prefix}.{name}", axis, config, dtype)
 
+        self.sinks = _sinks(prefix, config, dtype) if c.has_sinks else None
         self.query_norm = norm(names.qk_norms[0], query)
         self.key_norm = norm(names.qk_norms[1], kv)
 
@@ -79,10 +83,17 @@ class SelfAttention(nnx.Module):
             page_offset(c, history, index),
             self.form,
             window=_window(c, index),
+            sinks=None if self.sinks is None else self.sinks[...],
         )
         if gates is not None:
             attended *= jax.nn.sigmoid(gates)
         return self.out(attended.reshape(x.shape[0], -1)), history._replace(pages=pages)
+
+
+def _sinks(prefix: str, config: ModelConfig, dtype: jnp.dtype) -> nnx.Param[Any]:
+    dims = ((Axis("heads", config.num_heads),),)
+    stored = Stored(f"{prefix}.sinks", dims)
+    return weight(ParamSpec(dims, (stored,), as_is, is_exact=True), dtype)
 
 
 def page_offset(config: ModelConfig, history: History, index: Int[Array, ""]) -> Int[Array, ""]:

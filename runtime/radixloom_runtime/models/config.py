@@ -82,6 +82,8 @@ class ModelConfig:
     qk_norm: QKNorm = QKNorm.NONE
     qkv_bias: bool = False
     out_bias: bool = False
+    has_sinks: bool = False
+    """Each query head has a score of its own in the softmax, which gives no value."""
     gates_attention: bool = False
     """What a head reads is multiplied by a gate; each head's query is stored with it."""
 

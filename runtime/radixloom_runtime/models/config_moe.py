@@ -28,6 +28,14 @@ class ExpertGroups:
 
 
 @dataclass(frozen=True, slots=True)
+class CutSwiGLU:
+    """gate * sigmoid(slope * gate) * (up + 1), of gates and ups that are cut at a limit."""
+
+    limit: float
+    slope: float
+
+
+@dataclass(frozen=True, slots=True)
 class Moe:
     """Many small MLPs, of which each token uses a few."""
 
@@ -43,6 +51,15 @@ class Moe:
     choice_bias: str | None = None
     """Name of a bias that counts when experts are chosen, and not in their weights."""
     weight_scale: float = 1.0
+    has_router_bias: bool = False
+    """One that counts in the scores themselves."""
+
+    # --- inside an expert
+    has_expert_bias: bool = False
+    cut_swiglu: CutSwiGLU | None = None
+    """In the place of the model's activation."""
+    unit: int = 1
+    """Numbers of an expert's inside that are never parted between devices."""
 
     # --- an MLP that all tokens use
     shared_dim: int = 0
@@ -53,6 +70,9 @@ class Moe:
 
     # --- names in the checkpoint
     block: str = "mlp"
+    router: str = "gate"
+    is_fused: bool = False
+    """One tensor holds a matrix of all experts, and gates and ups by turns."""
     names: tuple[str, str, str] = ("gate_proj", "up_proj", "down_proj")
     """Of an expert's three matrices."""
 

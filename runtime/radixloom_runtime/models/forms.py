@@ -13,7 +13,7 @@ from dataclasses import replace
 from radixloom_runtime.formats.scheme import Quantization, module_of
 from radixloom_runtime.formats.stored import Form
 from radixloom_runtime.models.params import ParamSpec
-from radixloom_runtime.models.sharding import MeshShape, dim_size
+from radixloom_runtime.models.sharding import MeshShape
 
 
 def with_forms(
@@ -47,7 +47,7 @@ def made_dense(specs: Iterable[ParamSpec], quantization: Quantization) -> list[s
 def _form(spec: ParamSpec, quantization: Quantization, shape: MeshShape) -> Form | None:
     if not spec.is_matrix or spec.cuts_result:
         return None
-    names = [tensor.name for part in spec.parts() for tensor in part.stored]
+    names = [name for part in spec.parts() for name in part.checkpoint]
     schemes = [quantization.kept(quantization.of(module_of(name))) for name in names]
     forms = {None if scheme is None else scheme.form for scheme in schemes}
     if len(forms) != 1:
@@ -59,9 +59,11 @@ def _form(spec: ParamSpec, quantization: Quantization, shape: MeshShape) -> Form
 def _fits(spec: ParamSpec, form: Form, shape: MeshShape) -> bool:
     """Whether each device's inputs are whole groups, and whole bytes."""
     dim = spec.dims[-2]
-    parts = shape.num_shards(dim[0].name)
+    if len(dim) != 1:
+        return False
+    (inputs,) = dim
     unit = math.lcm(form.group or 1, 2 if form.is_packed else 1)
-    return len(dim) == 1 and dim_size(dim) % (unit * parts) == 0
+    return inputs.unit % unit == 0 or inputs.size % (unit * shape.num_shards(inputs.name)) == 0
 
 
 def _in_any_layer(spec: ParamSpec) -> tuple[str, ...]:

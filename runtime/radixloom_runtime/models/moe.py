@@ -9,17 +9,17 @@ inside of each, and all add up. Groups hold their experts together: the tokens o
 before, and each keeps its own of the sum.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
-from numpy.typing import NDArray
 from typing_extensions import override
 
+from radixloom_runtime.models import expert_weights
 from radixloom_runtime.models.blocks import GatedMLP, Linear, activate
 from radixloom_runtime.models.collectives import (
     largest_over,
@@ -30,20 +30,21 @@ from radixloom_runtime.models.collectives import (
 )
 from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.models.config_moe import Moe, Scoring
-from radixloom_runtime.models.params import (
-    ParamSpec,
-    Stored,
-    Tensors,
-    as_is,
-    side_by_side,
-    weight,
-)
-from radixloom_runtime.models.sharding import Axis, Dim
+from radixloom_runtime.models.expert_weights import ExpertAxes
+from radixloom_runtime.models.params import ParamSpec, Stored, as_is, side_by_side, weight
+from radixloom_runtime.models.sharding import Axis
 from radixloom_runtime.models.stack import OneOf, with_weight
-from radixloom_runtime.ops.moe import Routing, combine, grouped_matmul, held_by, route
+from radixloom_runtime.ops.moe import (
+    Routing,
+    combine,
+    expert_of_row,
+    grouped_matmul,
+    held_by,
+    route,
+)
 from radixloom_runtime.ops.of_layer import OfLayer
 from radixloom_runtime.ops.quantized import Matrix
-from radixloom_runtime.ops.routing import best_experts, expert_weights, within_best_groups
+from radixloom_runtime.ops.routing import best_experts, weigh, within_best_groups
 
 
 class Router(nnx.Module):
@@ -52,11 +53,17 @@ class Router(nnx.Module):
     def __init__(self, prefix: str, config: ModelConfig, moe: Moe, dtype: jnp.dtype) -> None:
         embed, experts = Axis("embed", config.embed_dim), Axis("router", moe.num_experts)
         self.moe = moe
-        stored = Stored(f"{prefix}.gate.weight", ((experts,), (embed,)))
+        path = f"{prefix}.{moe.router}"
+        stored = Stored(f"{path}.weight", ((experts,), (embed,)))
         self.kernel = weight(ParamSpec(((embed,), (experts,)), (stored,), side_by_side), dtype)
-        bias = Stored(f"{prefix}.gate.{moe.choice_bias}", ((experts,),))
-        row = ParamSpec(((experts,),), (bias,), as_is, is_exact=True)
-        self.choice_bias = None if moe.choice_bias is None else weight(row, dtype)
+
+        def bias(name: str | None) -> nnx.Param[Any] | None:
+            stored = Stored(f"{path}.{name}", ((experts,),))
+            row = ParamSpec(((experts,),), (stored,), as_is, is_exact=True)
+            return None if name is None else weight(row, dtype)
+
+        self.bias = bias("bias" if moe.has_router_bias else None)
+        self.choice_bias = bias(moe.choice_bias)
 
     @override
     def __call__(self, x: Float[Array, "T D"]) -> Routing:
@@ -67,6 +74,8 @@ class Router(nnx.Module):
             return jnp.dot(x, kernel, preferred_element_type=jnp.float32)
 
         logits = with_weight(self.kernel.get_value(), score)
+        if self.bias is not None:
+            logits += self.bias[...]
         is_softmax = moe.scoring is Scoring.SOFTMAX
         scores = jax.nn.softmax(logits, axis=-1) if is_softmax else jax.nn.sigmoid(logits)
         ranked = scores if self.choice_bias is None else scores + self.choice_bias[...]
@@ -78,68 +87,74 @@ class Router(nnx.Module):
                 num_best=moe.groups.num_best,
             )
         experts = best_experts(ranked, moe.experts_per_token)
-        weights = expert_weights(
-            scores, experts, normalize=moe.normalizes_weights, scale=moe.weight_scale
-        )
+        weights = weigh(scores, experts, normalize=moe.normalizes_weights, scale=moe.weight_scale)
         return route(weights, experts, moe.num_experts)
 
 
-class MoeMLP(nnx.Module):
-    """Each token through its few experts, and through the shared one if there is one."""
+class Experts(nnx.Module):
+    """The routed experts alone."""
 
     def __init__(self, prefix: str, config: ModelConfig, moe: Moe, dtype: jnp.dtype) -> None:
-        embed, experts = Axis("embed", config.embed_dim), Axis("experts", moe.num_experts)
-        mlp = Axis("expert_mlp", moe.expert_dim)
-        gate, up, down = moe.names
-
-        def of_each(name: str, dims: tuple[Dim, ...]) -> tuple[Stored, ...]:
-            """Name one matrix of every expert."""
-            return tuple(
-                Stored(f"{prefix}.experts.{i}.{name}.weight", dims, item=(experts, i))
-                for i in range(moe.num_experts)
-            )
-
-        inward, outward = ((mlp,), (embed,)), ((embed,), (mlp,))
-        self.experts = experts
+        axes = ExpertAxes(config.embed_dim, moe)
+        self.experts = axes.experts
+        self.moe = moe
         self.activation = config.activation
-        self.router = Router(prefix, config, moe, dtype)
-        self.gate_up = weight(
-            ParamSpec(
-                dims=((experts,), (embed,), (mlp, mlp)),
-                stored=(*of_each(gate, inward), *of_each(up, inward)),
-                transform=_pairs,
-                is_matrix=True,
-            ),
-            dtype,
-        )
-        self.down = weight(
-            ParamSpec(
-                dims=((experts,), (mlp,), (embed,)),
-                stored=of_each(down, outward),
-                transform=_each,
-                is_matrix=True,
-            ),
-            dtype,
-        )
-        self.shared = _shared(prefix, config, moe, dtype)
-        self.shared_gate = _shared_gate(prefix, config, moe, dtype)
+        self.gate_up = weight(expert_weights.gate_up(prefix, axes, moe), dtype)
+        self.down = weight(expert_weights.down(prefix, axes, moe), dtype)
+
+        def bias(describe: Callable[[str, ExpertAxes, Moe], ParamSpec]) -> nnx.Param[Any] | None:
+            return weight(describe(prefix, axes, moe), dtype) if moe.has_expert_bias else None
+
+        self.gate_up_bias = bias(expert_weights.gate_up_bias)
+        self.down_bias = bias(expert_weights.down_bias)
 
     @override
-    def __call__(self, x: Float[Array, "T D"]) -> Float[Array, "T D"]:
-        """Transform each token."""
-        here, everyones = local_count(self.experts), of_all_groups(x)
-        routing = held_by(self.router(everyones), shard_index("experts") * here, here)
+    def __call__(self, x: Float[Array, "T D"], routing: Routing) -> Float[Array, "T D"]:
+        """Transform each token by those of its experts, and their parts, that this device holds."""
+        here = local_count(self.experts)
+        routing = held_by(routing, shard_index("experts") * here, here)
 
         def multiply(rows: Array, matrices: Matrix | OneOf | OfLayer, inputs: str) -> Array:
             largest = partial(largest_over, name=inputs)
             sizes = routing.group_sizes
             return with_weight(matrices, lambda m: grouped_matmul(rows, m, sizes, largest))
 
-        both = multiply(everyones[routing.token_of_row], self.gate_up.get_value(), "embed")
+        both = multiply(x[routing.token_of_row], self.gate_up.get_value(), "embed")
+        both += self._bias(self.gate_up_bias, routing)
         gate, up = jnp.split(both, 2, axis=-1)
-        rows = multiply(activate(gate, self.activation) * up, self.down.get_value(), "expert_mlp")
-        y = combine(rows, routing, everyones.shape[0])
-        y = sum_to_groups(y, "experts", "expert_mlp")
+        rows = multiply(self._activate(gate, up), self.down.get_value(), "expert_mlp")
+        is_first = shard_index("expert_mlp") == 0  # of the devices that add up one expert's parts
+        rows += self._bias(self.down_bias, routing) * is_first
+        return combine(rows, routing, x.shape[0])
+
+    def _activate(self, gate: Float[Array, "M F"], up: Float[Array, "M F"]) -> Float[Array, "M F"]:
+        cut = self.moe.cut_swiglu
+        if cut is None:
+            return activate(gate, self.activation) * up
+        gate, up = jnp.minimum(gate, cut.limit), jnp.clip(up, -cut.limit, cut.limit)
+        return gate * jax.nn.sigmoid(cut.slope * gate) * (up + 1)
+
+    def _bias(self, bias: nnx.Param[Any] | None, routing: Routing) -> Float[Array, "M O"] | int:
+        if bias is None:
+            return 0
+        return with_weight(bias.get_value(), lambda of_expert: of_expert[expert_of_row(routing)])
+
+
+class MoeMLP(nnx.Module):
+    """Each token through its few experts, and through the shared one if there is one."""
+
+    def __init__(self, prefix: str, config: ModelConfig, moe: Moe, dtype: jnp.dtype) -> None:
+        self.router = Router(prefix, config, moe, dtype)
+        self.experts = Experts(prefix, config, moe, dtype)
+        self.shared = _shared(prefix, config, moe, dtype)
+        self.shared_gate = _shared_gate(prefix, config, moe, dtype)
+
+    @override
+    def __call__(self, x: Float[Array, "T D"]) -> Float[Array, "T D"]:
+        """Transform each token."""
+        everyones = of_all_groups(x)
+        parts = self.experts(everyones, self.router(everyones))
+        y = sum_to_groups(parts, "experts", "expert_mlp")
         if self.shared is None:
             return y
         shared = self.shared(x)
@@ -160,14 +175,3 @@ def _shared_gate(prefix: str, config: ModelConfig, moe: Moe, dtype: jnp.dtype) -
     name = f"{prefix}.{moe.shared_gate}"
     embed = Axis("embed", config.embed_dim)
     return Linear((name,), embed, (Axis("one", 1),), bias=False, dtype=dtype)
-
-
-def _pairs(stored: Tensors) -> NDArray[Any]:
-    """Gates of all experts, then ups, stored [F, D] each: [E, D, 2F] here."""
-    half = len(stored) // 2
-    pairs = zip(stored[:half], stored[half:], strict=True)
-    return np.stack([np.concatenate([gate.T, up.T], axis=-1) for gate, up in pairs])
-
-
-def _each(stored: Tensors) -> NDArray[Any]:
-    return np.stack([matrix.T for matrix in stored])

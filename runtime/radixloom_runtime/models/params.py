@@ -44,10 +44,15 @@ class Stored:
     dims: tuple[Dim, ...]
     item: tuple[Axis, int] | None = None
     """The tensor is this one thing of an axis, an expert: read by those who hold it."""
+    is_one_of_all: bool = False
+    """The file's tensor has all things of `item`'s axis, one after another; this is one of them.
+
+    If it is of floats, each is [in, out] there, the transpose of `dims`.
+    """
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """As it should be in the file."""
+        """Of what is read: where it is one of all, the file's tensor has more."""
         return tuple(dim_size(dim) for dim in self.dims)
 
     def is_held(self, place: Place) -> bool:
@@ -96,7 +101,7 @@ class ParamSpec:
     @property
     def checkpoint(self) -> tuple[str, ...]:
         """Names of the stored tensors."""
-        return tuple(tensor.name for tensor in self.stored)
+        return tuple(dict.fromkeys(tensor.name for tensor in self.stored))
 
     @property
     def mesh_axes(self) -> tuple[tuple[str, ...], ...]:
@@ -124,11 +129,9 @@ class ParamSpec:
         """Return rows and dtypes of what is in memory: the weight, or values, scales, offsets."""
         if self.form is None:
             return ((self, np.dtype(self.dtype_in(dtype))),)
-        num_in = self.dims[-2][0].size
-        values = self._with_inputs(num_in // 2) if self.form.is_packed else self
-        group = self.form.group
-        scales = self._with_inputs(None if group is None else num_in // group)
-        several = [(scales, np.dtype(np.float32))] * (1 + self.form.has_offsets)
+        values = self._with_inputs(2) if self.form.is_packed else self
+        scales = self._with_inputs(self.form.group)
+        several = [(scales, self.form.scale_dtype)] * (1 + self.form.has_offsets)
         return ((values, self.form.numpy_dtype), *several)
 
     def num_bytes(self, dtype: Any, shape: MeshShape) -> int:
@@ -137,10 +140,10 @@ class ParamSpec:
             math.prod(row.local_shape(shape)) * kind.itemsize for row, kind in self.arrays(dtype)
         )
 
-    def _with_inputs(self, number: int | None) -> "ParamSpec":
-        """Return the row of so many numbers along the inputs, cut alike; None: of one, whole."""
-        *leading, inputs, outputs = self.dims
-        axis = Axis("one", 1) if number is None else Axis(inputs[0].name, number)
+    def _with_inputs(self, together: int | None) -> "ParamSpec":
+        """Return the row of a number for so many inputs, cut alike; None: for all, and whole."""
+        *leading, (inputs,), outputs = self.dims
+        axis = Axis("one", 1) if together is None else inputs.in_groups(together)
         return replace(self, dims=(*leading, (axis,), outputs))
 
     def at_layer(self, layer: int) -> "ParamSpec":

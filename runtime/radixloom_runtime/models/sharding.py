@@ -8,6 +8,7 @@
     experts             cut over data and expert: all groups together have each expert once
     expert_mlp          the inside of each expert, cut over tensor
     groups              rows and pages: each group has its own
+    vocab, expert_mlp   filled up with zeros where they do not divide
     embed and others    whole on every device
 
 Numbers alone: what devices do with their parts is in `collectives`, how they come to them in
@@ -43,7 +44,7 @@ RULES: dict[str, Rule] = {
     "mlp": Rule(_COPY),
     "vocab": Rule(_COPY, is_padded=True),
     "experts": Rule(("data", "expert")),
-    "expert_mlp": Rule(("tensor",)),
+    "expert_mlp": Rule(("tensor",), is_padded=True),
     "groups": Rule(("data",)),
     "embed": WHOLE,
     "head_dim": WHOLE,
@@ -128,6 +129,12 @@ class Axis:
     def local_size(self, num_shards: int) -> int:
         """Return the numbers that one of `num_shards` parts has. Raises: `ConfigurationError`."""
         return self.local_count(num_shards) * self.unit
+
+    def in_groups(self, size: int) -> "Axis":
+        """Return the axis of a number for each `size` of these, which is cut where this one is."""
+        if self.unit % size == 0:
+            return Axis(self.name, self.count, self.unit // size)
+        return Axis(self.name, self.size // size)
 
     def held(self, shard: int, num_shards: int) -> slice:
         """Return the numbers that part `shard` has; a padded one may have fewer than its size."""

@@ -55,6 +55,13 @@ def held_by(routing: Routing, first: Int[Array, ""] | int, num_experts: int) -> 
     return Routing(token_of_row, jnp.where(is_held, weight_of_row, 0), held)
 
 
+def expert_of_row(routing: Routing) -> Int[Array, " M"]:
+    """Return each row's expert, of those in `group_sizes`; any, for a row in no group."""
+    until = jnp.cumsum(routing.group_sizes)
+    rows = jnp.arange(len(routing.token_of_row))
+    return jnp.minimum(jnp.searchsorted(until, rows, side="right"), len(until) - 1)
+
+
 def combine(rows: Float[Array, "M D"], routing: Routing, num_tokens: int) -> Float[Array, "T D"]:
     """Add up what each token's experts gave, weighted; in float32."""
     weights = routing.weight_of_row[:, None]

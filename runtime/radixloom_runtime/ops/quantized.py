@@ -1,7 +1,8 @@
 """Matrices kept in few bits, and products with them.
 
     values   [..., I, O]   int8 or e4m3 floats; of 4 bits [..., I/2, O], two inputs in a byte
-    scales   [..., G, O]   float32: one for each output (G = 1), or for each group of I/G inputs
+    scales   [..., G, O]   one for each output (G = 1), or for each group of I/G inputs: float32,
+                           or uint8 exponents of powers of two (127 is 1)
     offsets  [..., G, O]   float32, added after scaling; none where the format is symmetric
 
     matrix[i, o] = values[i, o] * scales[group of i, o] + offsets[group of i, o]
@@ -15,11 +16,12 @@ that, each token by its own largest.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 from jaxtyping import Array, Float, Num
 from numpy.typing import NDArray
@@ -27,6 +29,8 @@ from numpy.typing import NDArray
 from radixloom_runtime.ops.dense import times
 
 _LARGEST_INT8 = 127.0
+_MANTISSA_BITS = 23
+_E2M1 = np.dtype(ml_dtypes.float4_e2m1fn)
 
 
 @jax.tree_util.register_pytree_node_class
@@ -35,12 +39,14 @@ class QuantizedMatrix:
     """One matrix, or several of the same shape."""
 
     values: Num[Array, "*E I O"]
-    scales: Float[Array, "*E G O"]
+    scales: Num[Array, "*E G O"]
     offsets: Float[Array, "*E G O"] | None = None
     is_packed: bool = False
     """A byte holds two inputs of four bits, the first in the low ones."""
     int8_activations: bool = False
     """What it is multiplied with is rounded to int8, too."""
+    is_float: bool = False
+    """Four bits are a float (e2m1), not an integer."""
 
     @property
     def ndim(self) -> int:
@@ -56,17 +62,15 @@ class QuantizedMatrix:
     def __getitem__(self, index: Any) -> "QuantizedMatrix":
         """Choose among several."""
         offsets = None if self.offsets is None else self.offsets[index]
-        return QuantizedMatrix(
-            self.values[index], self.scales[index], offsets, self.is_packed, self.int8_activations
-        )
+        return replace(self, values=self.values[index], scales=self.scales[index], offsets=offsets)
 
-    def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[bool, bool]]:
+    def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[bool, bool, bool]]:
         """Part for jax."""
-        kind = (self.is_packed, self.int8_activations)
+        kind = (self.is_packed, self.int8_activations, self.is_float)
         return (self.values, self.scales, self.offsets), kind
 
     @classmethod
-    def tree_unflatten(cls, kind: tuple[bool, bool], children: Any) -> "QuantizedMatrix":
+    def tree_unflatten(cls, kind: tuple[bool, bool, bool], children: Any) -> "QuantizedMatrix":
         """Join for jax."""
         values, scales, offsets = children
         return cls(values, scales, offsets, *kind)
@@ -94,7 +98,7 @@ def product(x: Float[Array, "T I"], matrix: Matrix) -> Float[Array, "T O"]:
     if not _is_per_output(matrix):
         return times(x, dense(matrix, x.dtype))
     unscaled = jnp.matmul(x, _values(matrix).astype(x.dtype), preferred_element_type=jnp.float32)
-    return (unscaled * matrix.scales).astype(x.dtype)
+    return (unscaled * _scales(matrix)).astype(x.dtype)
 
 
 def dense(matrix: Matrix, dtype: jnp.dtype) -> Float[Array, "*E I O"]:
@@ -105,7 +109,7 @@ def dense(matrix: Matrix, dtype: jnp.dtype) -> Float[Array, "*E I O"]:
     groups = matrix.scales.shape[-2]
     grouped = _values(matrix).astype(jnp.float32)
     grouped = grouped.reshape(*many, groups, num_in // groups, num_out)
-    scaled = grouped * matrix.scales[..., None, :]
+    scaled = grouped * _scales(matrix)[..., None, :]
     if matrix.offsets is not None:
         scaled += matrix.offsets[..., None, :]
     return scaled.astype(dtype).reshape(matrix.shape)
@@ -123,8 +127,13 @@ def rounded(
 
 def pack_pairs(values: NDArray[Any]) -> NDArray[np.int8]:
     """Put two neighbouring inputs [..., I, O] of four bits in a byte."""
-    wide = values.astype(np.int8)
+    wide = values.view(np.int8) if values.dtype == _E2M1 else values.astype(np.int8)
     return (wide[..., 0::2, :] & 15) | (wide[..., 1::2, :] << 4)
+
+
+def exponents(scales: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Keep of powers of two what tells them apart: 127 for 1, 128 for 2."""
+    return (np.ascontiguousarray(scales).view(np.uint32) >> _MANTISSA_BITS).astype(np.uint8)
 
 
 def _values(matrix: QuantizedMatrix) -> Num[Array, "*E I O"]:
@@ -133,7 +142,24 @@ def _values(matrix: QuantizedMatrix) -> Num[Array, "*E I O"]:
         return matrix.values
     low = jnp.right_shift(jnp.left_shift(matrix.values, 4), 4)
     pairs = jnp.stack([low, jnp.right_shift(matrix.values, 4)], axis=-2)
-    return pairs.reshape(matrix.shape)
+    values = pairs.reshape(matrix.shape)
+    return _floats(values) if matrix.is_float else values
+
+
+def _floats(nibbles: Num[Array, "*E I O"]) -> Num[Array, "*E I O"]:
+    """Make the numbers that e2m1's bits stand for, as the sign was kept: 1000 is -8 here."""
+    magnitude = nibbles & 7
+    exponent, with_one = magnitude >> 1, 2 + (magnitude & 1)  # in halves; the leading 1 is a 2
+    halves = jnp.where(exponent == 0, magnitude, (with_one << exponent) >> 1)
+    return jnp.where(nibbles < 0, -halves, halves).astype(jnp.float32) * 0.5
+
+
+def _scales(matrix: QuantizedMatrix) -> Float[Array, "*E G O"]:
+    if matrix.scales.dtype != jnp.uint8:
+        return matrix.scales
+    powers = matrix.scales.astype(jnp.int32) << _MANTISSA_BITS
+    least = 1 << (_MANTISSA_BITS - 1)  # an exponent of 0 is 2^-127, which has no leading 1
+    return jax.lax.bitcast_convert_type(jnp.where(powers == 0, least, powers), jnp.float32)
 
 
 def _is_per_output(matrix: QuantizedMatrix) -> bool:

@@ -26,7 +26,7 @@ def within_best_groups(
     return jnp.where(is_best[:, :, None], grouped, -jnp.inf).reshape(scores.shape)
 
 
-def expert_weights(
+def weigh(
     scores: Float[Array, "T E"], experts: Int[Array, "T X"], *, normalize: bool, scale: float
 ) -> Float[Array, "T X"]:
     """Weigh the chosen experts by their own scores."""

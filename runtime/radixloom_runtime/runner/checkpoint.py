@@ -11,6 +11,7 @@ Nothing is read but what is asked for.
 import itertools
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from radixloom_runtime.errors import ModelError
 from radixloom_runtime.formats.scheme import NOT_QUANTIZED, Quantization, module_of
-from radixloom_runtime.formats.stored import Region, Scheme, StoredMatrix
+from radixloom_runtime.formats.stored import Region, Scheme, Source, StoredMatrix
 from radixloom_runtime.formats.tensor_file import TensorFile
 from radixloom_runtime.models.params import Stored
 from radixloom_runtime.models.sharding import Place
@@ -69,6 +70,10 @@ class Checkpoint:
             )
         return found
 
+    def floats(self, module: str, shape: tuple[int, int]) -> NDArray[Any]:
+        """Map a module's matrix [out, in] that is not quantized. Raises: `ModelError`."""
+        return self.tensor(f"{module}.weight", shape)
+
     def whole(self, tensor: Stored) -> NDArray[Any]:
         """Read all of a tensor, in floats. Raises: `ModelError`."""
         return self._dense(tensor, tuple((slice(0, size),) for size in tensor.shape))
@@ -98,7 +103,11 @@ class Checkpoint:
 
     def _floats(self, tensor: Stored) -> NDArray[Any]:
         """Map a tensor that must be of plain floats: small numbers without scales mean nothing."""
-        found = self.tensor(tensor.name, tensor.shape)
+        if tensor.is_one_of_all:
+            num_out, num_in = tensor.shape
+            found = self._source(tensor).floats(tensor.name, (num_out, num_in))
+        else:
+            found = self.tensor(tensor.name, tensor.shape)
         if found.dtype.name not in _FLOATS:
             raise ModelError(
                 f"tensor {tensor.name} of {self._folder}: wanted {' or '.join(_FLOATS)}, found"
@@ -106,10 +115,17 @@ class Checkpoint:
             )
         return found
 
+    def _source(self, tensor: Stored) -> Source:
+        """Return where tensors of this one's module are found, each by itself."""
+        if tensor.item is None or not tensor.is_one_of_all:
+            return self
+        axis, index = tensor.item
+        return _OneOfAll(self, axis.count, index)
+
     def _region(self, scheme: Scheme, tensor: Stored, rows: slice, columns: slice) -> StoredMatrix:
         num_out, num_in = tensor.shape
         region = Region((num_out, num_in), rows, columns)
-        return scheme.read(self, module_of(tensor.name), region)
+        return scheme.read(self._source(tensor), module_of(tensor.name), region)
 
     def _file(self, path: Path) -> TensorFile:
         if path not in self._open:
@@ -129,6 +145,26 @@ class Checkpoint:
     def close(self) -> None:
         """Unmap all files."""
         self._open.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class _OneOfAll:
+    """One expert's tensors, out of such that hold those of all experts."""
+
+    checkpoint: Checkpoint
+    count: int
+    index: int
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.checkpoint
+
+    def tensor(self, name: str, *shapes: tuple[int, ...]) -> NDArray[Any]:
+        whole = self.checkpoint.tensor(name, *((self.count, *shape) for shape in shapes))
+        return whole[self.index]
+
+    def floats(self, module: str, shape: tuple[int, int]) -> NDArray[Any]:
+        """Map the matrix, which lies [in, out] in a tensor of the module's own name."""
+        return self.tensor(module, shape[::-1]).T
 
 
 def stretches(stored: NDArray[Any], held: Stretches) -> NDArray[Any]:

@@ -21,11 +21,11 @@ from jaxtyping import Array, Float, Int
 from numpy.typing import NDArray
 
 from radixloom_runtime.errors import ModelError
-from radixloom_runtime.formats.stored import Form, StoredMatrix
+from radixloom_runtime.formats.stored import E2M1, Form, StoredMatrix
 from radixloom_runtime.models.params import ParamSpec, Stored
 from radixloom_runtime.models.registry import Model, Weights
 from radixloom_runtime.models.sharding import Place
-from radixloom_runtime.ops.quantized import Matrix, QuantizedMatrix, pack_pairs
+from radixloom_runtime.ops.quantized import Matrix, QuantizedMatrix, exponents, pack_pairs
 from radixloom_runtime.runner.checkpoint import Checkpoint, stretches
 from radixloom_runtime.runner.mesh import local_places, shape_of, weight_sharding
 
@@ -61,6 +61,8 @@ def random_weights(model: Model, mesh: Mesh, seed: int) -> Weights:
         numbers = generator.normal(size=row.sharded_shape(model.mesh_shape), scale=0.02)
         if dtype == "int8":
             numbers = np.rint(numbers * 50)
+        if dtype == "uint8":  # exponents of scales, 127 being 1
+            numbers = np.rint(124 + numbers)
         return jax.device_put(numbers.astype(dtype), weight_sharding(mesh, row))
 
     return tuple(
@@ -106,6 +108,7 @@ def _joined(spec: ParamSpec, arrays: Sequence[jax.Array]) -> Matrix:
         scales,
         moved,
         is_packed=spec.form.is_packed,
+        is_float=spec.form.dtype == E2M1,
         int8_activations=spec.form.int8_activations,
     )
 
@@ -157,7 +160,7 @@ def _part(
         made = [spec.transform([checkpoint.part(tensor, place) for tensor in held])]
     rows = spec.arrays(dtype)
     return [
-        np.ascontiguousarray(_padded(array, row.local_shape(place.shape)), kind)
+        np.ascontiguousarray(_padded(array, row, place), kind)
         for array, (row, kind) in zip(made, rows, strict=True)
     ]
 
@@ -175,14 +178,28 @@ def _small(spec: ParamSpec, parts: Sequence[StoredMatrix]) -> list[NDArray[Any]]
     """Lay out values, scales and offsets, each as the weight itself is."""
     offsets = [part.offsets for part in parts if part.offsets is not None]
     values = spec.transform([part.values for part in parts])
+    scales = spec.transform([part.scales for part in parts])
+    form = spec.form
     return [
-        pack_pairs(values) if values.dtype == "int4" else values,
-        spec.transform([part.scales for part in parts]),
+        pack_pairs(values) if form is not None and form.is_packed else values,
+        exponents(scales) if form is not None and form.scale_dtype == np.uint8 else scales,
         *([spec.transform(offsets)] if offsets else []),
     ]
 
 
-def _padded(part: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Fill up with zeros: the last devices of a padded axis hold less."""
-    missing = [(0, want - have) for want, have in zip(shape, part.shape, strict=True)]
-    return np.pad(part, missing) if any(count for _, count in missing) else part
+def _padded(part: NDArray[Any], row: ParamSpec, place: Place) -> NDArray[Any]:
+    """Fill up with zeros, axis by axis: the last devices of a padded one hold less."""
+    for index, (dim, held) in enumerate(zip(row.dims, row.held(place), strict=True)):
+        have = [stretch.stop - stretch.start for stretch in held]
+        want = [axis.local_size(place.shape.num_shards(axis.name)) for axis in dim]
+        if have != want:
+            pieces = np.split(part, np.cumsum(have)[:-1], axis=index)
+            sizes = zip(pieces, want, strict=True)
+            part = np.concatenate([_grown(p, index, size) for p, size in sizes], axis=index)
+    return part
+
+
+def _grown(part: NDArray[Any], axis: int, size: int) -> NDArray[Any]:
+    missing = [(0, 0)] * part.ndim
+    missing[axis] = (0, size - part.shape[axis])
+    return np.pad(part, missing)

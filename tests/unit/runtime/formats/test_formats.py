@@ -10,6 +10,7 @@ from radixloom_runtime.formats.awq import AWQ
 from radixloom_runtime.formats.compressed_tensors import CompressedTensors, Strategy
 from radixloom_runtime.formats.fp8 import Float8
 from radixloom_runtime.formats.gptq import GPTQ
+from radixloom_runtime.formats.mxfp4 import MXFP4
 from radixloom_runtime.formats.on_load import OnLoad
 from radixloom_runtime.formats.stored import Region
 
@@ -22,7 +23,8 @@ class Tensors:
     """A source of one module, `m`."""
 
     def __init__(self, suffixes: dict[str, np.ndarray]) -> None:
-        self.named = {f"m.{suffix}": tensor for suffix, tensor in suffixes.items()}
+        dotted = {s if s.startswith("_") else f".{s}": tensor for s, tensor in suffixes.items()}
+        self.named = {f"m{suffix}": tensor for suffix, tensor in dotted.items()}
 
     def __contains__(self, name: str) -> bool:
         return name in self.named
@@ -31,6 +33,9 @@ class Tensors:
         tensor = self.named[name]
         assert tensor.shape in shapes, f"{name}: {tensor.shape} is none of {shapes}"
         return tensor
+
+    def floats(self, module: str, shape: tuple[int, int]) -> np.ndarray:
+        return self.tensor(f"{module}.weight", shape)
 
 
 @pytest.fixture
@@ -160,6 +165,48 @@ def test_blocks_that_the_inputs_do_not_fill_are_made_dense(matrix):
     values, scales, stands_for = packings.float8_blocks(matrix, (8, 48))
     tensors = {"weight": values, "weight_scale_inv": scales}
     assert_reads(Float8((8, 48)), tensors, stands_for, kept=False)
+
+
+def a_mxfp4():
+    generator = np.random.default_rng(5)
+    codes = generator.integers(0, 16, size=SHAPE)
+    tensors = packings.mxfp4(codes, generator.integers(-9, 3, size=(SHAPE[0], SHAPE[1] // 32)))
+    return {f"_{suffix}": tensor for suffix, tensor in tensors.items()}
+
+
+def test_mxfp4():
+    tensors = a_mxfp4()
+    stands_for = packings.mxfp4_stands_for(tensors["_blocks"], tensors["_scales"])
+    assert_reads(MXFP4(), tensors, stands_for)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [((24, 24), (0, 64)), ((0, 24), (64, 64))])
+def test_a_device_beyond_the_last_block_of_mxfp4_has_nothing(rows, columns):
+    region = Region(SHAPE, slice(*rows), slice(*columns))
+    stored = MXFP4().read(Tensors(a_mxfp4()), "m", region)
+    assert stored.values.shape == region.size
+    assert stored.is_of(MXFP4().form)
+
+
+def test_the_first_number_of_an_mxfp4_byte_is_in_its_low_bits():
+    blocks = np.zeros((1, 1, 16), np.uint8)
+    blocks[0, 0, :3] = 0x72, 0xF1, 0x08
+    tensors = Tensors({"_blocks": blocks, "_scales": np.full((1, 1), 128, np.uint8)})
+    stored = MXFP4().read(tensors, "m", Region.whole((1, 32)))
+    assert stored.dense()[0, :6].tolist() == [2, 12, 1, -12, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "tensor", "message"),
+    [
+        ("_scales", np.full((24, 2), 255, np.uint8), r"m_scales: found a scale that is no number"),
+        ("_blocks", np.zeros((24, 2, 16), np.int8), "wanted uint8 blocks and scales"),
+    ],
+)
+def test_mxfp4_that_means_nothing_is_refused(suffix, tensor, message):
+    tensors = Tensors(a_mxfp4() | {suffix: tensor})
+    with pytest.raises(ModelError, match=message):
+        MXFP4().read(tensors, "m", REGIONS[0])
 
 
 def test_values_of_another_kind_than_the_config_says_are_refused(matrix):

@@ -7,6 +7,7 @@ from radixloom_runtime.formats.awq import AWQ
 from radixloom_runtime.formats.compressed_tensors import CompressedTensors, Strategy
 from radixloom_runtime.formats.fp8 import Float8
 from radixloom_runtime.formats.gptq import GPTQ
+from radixloom_runtime.formats.mxfp4 import MXFP4
 from radixloom_runtime.formats.scheme import parse_quantization
 
 Q = "model.layers.3.self_attn.q_proj"
@@ -75,6 +76,25 @@ def test_float8_in_blocks_and_with_one_scale():
     assert plain.of(Q) == Float8(None, "weight_scale")
     assert plain.of("model.layers.0.mlp.gate") is None
     assert plain.of("model.layers.0.mlp.gate_proj") == Float8(None, "weight_scale")
+
+
+def test_mxfp4_is_of_experts_alone():
+    left = [
+        "model.layers.*.self_attn",
+        "model.layers.*.mlp.router",
+        "lm_head",
+        "model.layers.1.mlp",
+    ]
+    quantization = parse(quant_method="mxfp4", modules_to_not_convert=left)
+    assert quantization.of("model.layers.0.mlp.experts.gate_up_proj") == MXFP4()
+    assert quantization.of("model.layers.0.mlp.experts.down_proj") == MXFP4()
+    assert quantization.of("model.layers.1.mlp.experts.down_proj") is None
+    assert quantization.of("model.layers.0.mlp.experts.down_proj_bias") is None
+    assert quantization.of("model.layers.0.mlp.router") is None
+    assert quantization.of(Q) is None
+    name = "model.layers.0.mlp.experts.down_proj"
+    assert quantization.in_checkpoint([f"{name}_blocks"]).of(name) == MXFP4()
+    assert quantization.in_checkpoint([name]).of(name) is None
 
 
 def test_int8_weights_and_activations_rounded_token_by_token():

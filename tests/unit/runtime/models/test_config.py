@@ -17,13 +17,30 @@ def raw(name: str = TIED, file: str = "config.json") -> dict:
     return json.loads((folder(name) / file).read_text())
 
 
-ONE_SCHEMA = {"bailing-moe-v1", "bailing-moe-v2"}
-"""Families that transformers 5 does not know."""
+ONE_SCHEMA = {"bailing-moe-v1", "bailing-moe-v2", "gpt-oss-mxfp4"}
+"""Families that transformers 5 does not know; and gpt-oss, of which an own test is below."""
 
 
 @pytest.mark.parametrize("name", sorted({TIED, UNTIED, *DENSE, *SPARSE, *HYBRID} - ONE_SCHEMA))
 def test_both_schemas_give_the_same_config(name):
     assert parse_config(raw(name)) == parse_config(raw(name, "config.v5.json"))
+
+
+def test_both_schemas_of_gpt_oss_give_the_same_config():
+    old = raw("gpt-oss-mxfp4")
+    new = {key: old[key] for key in old if key not in ("rope_scaling", "rope_theta", "torch_dtype")}
+    new |= {"dtype": "bfloat16", "swiglu_alpha": 1.702}
+    new["rope_parameters"] = old["rope_scaling"] | {"rope_theta": old["rope_theta"]}
+    config = parse_config(old)
+    assert parse_config(new) == config
+    assert config.windows == (16, None)
+    assert config.max_positions == 512
+
+
+def test_a_gpt_oss_without_layer_types_begins_with_a_window():
+    described = raw("gpt-oss-mxfp4")
+    del described["layer_types"]
+    assert parse_config(described).windows == (16, None)
 
 
 def test_head_dim_and_kv_heads_have_defaults():

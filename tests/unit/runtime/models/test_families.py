@@ -4,6 +4,8 @@ The prompts reach past every window; each checkpoint's reference was made so tha
 wrong moves its logits by far more than the tolerance.
 """
 
+import re
+
 import pytest
 from support.golden_jobs import assert_gives_goldens
 from support.goldens import assert_same_top, folder, golden
@@ -68,13 +70,14 @@ def test_every_tensor_of_the_checkpoint_is_named_by_exactly_one_row(name):
     assert len(whole) == len(set(whole))
     stored = Checkpoint(folder(name))
     try:
-        assert set(named) == {each for each in stored.names if not after_the_last(each, name)}
+        read = {each for each in stored.names if not after_the_last(each, name)}
+        assert set(named) == {re.sub("_(blocks|scales)$", "", each) for each in read}
     finally:
         stored.close()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["gemma3-text", "qwen3-moe-sparse", *HYBRID])
+@pytest.mark.parametrize("name", ["gemma3-text", "gpt-oss-mxfp4", "qwen3-moe-sparse", *HYBRID])
 def test_layers_scanned_over_stacked_weights_give_the_same_tokens(name):
     data = golden(name)
     ids, greedy = data["ids_7"].tolist(), data["greedy_7"].tolist()

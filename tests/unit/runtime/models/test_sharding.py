@@ -12,7 +12,7 @@ from radixloom_runtime.models.sharding import MESH_AXES, RULES, Axis, MeshShape,
     count=st.integers(1, 12),
     unit=st.integers(1, 4),
     shards=st.integers(1, 8),
-    name=st.sampled_from(["heads", "vocab"]),
+    name=st.sampled_from(["heads", "vocab", "expert_mlp"]),
 )
 def test_parts_are_the_whole_axis_in_order_and_each_once(count, unit, shards, name):
     axis = Axis(name, count, unit)
@@ -38,6 +38,17 @@ def test_devices_that_share_a_kv_head_hold_the_one_their_query_heads_read(
         (held,) = range(kv_heads)[kv.held(shard, devices)]
         reading = range(queries.count)[queries.held(shard, devices)]
         assert {head // group for head in reading} == {held}
+
+
+@given(blocks=st.integers(1, 12), shards=st.integers(1, 8), group=st.sampled_from([2, 4, 8]))
+def test_numbers_for_groups_lie_with_what_they_are_of(blocks, shards, group):
+    inside = Axis("expert_mlp", blocks, unit=8)
+    scales = inside.in_groups(group)
+    assert scales.size * group == inside.size
+    assert scales.local_size(shards) * group == inside.local_size(shards)
+    for shard in range(shards):
+        held, its = inside.held(shard, shards), scales.held(shard, shards)
+        assert (its.start * group, its.stop * group) == (held.start, held.stop)
 
 
 def test_kv_heads_that_neither_divide_nor_are_divided_are_refused():

@@ -21,6 +21,14 @@ def test_each_group_is_multiplied_by_its_own_matrix(sizes):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_each_row_knows_its_expert_past_experts_without_rows():
+    sizes = jnp.array([0, 2, 0, 3, 0])
+    routing = moe.Routing(jnp.zeros(6, int), jnp.zeros(6), sizes)
+    *in_a_group, beyond = moe.expert_of_row(routing).tolist()
+    assert in_a_group == [1, 1, 3, 3, 3]
+    assert 0 <= beyond < 5
+
+
 def test_tokens_get_the_weighted_sum_of_their_experts():
     generator = np.random.default_rng(3)
     tokens = generator.normal(size=(11, 4)).astype(np.float32)

@@ -38,7 +38,7 @@ def test_only_scores_of_the_best_groups_are_left(seed, num_groups, share, num_be
 def test_experts_are_the_highest_scores_and_weigh_by_scores_of_their_own():
     ranked, scores = scores_of(1), np.abs(scores_of(2))
     experts = np.asarray(routing.best_experts(jnp.asarray(ranked), 3))
-    weights = routing.expert_weights(jnp.asarray(scores), experts, normalize=True, scale=2.5)
+    weights = routing.weigh(jnp.asarray(scores), experts, normalize=True, scale=2.5)
     for token in range(9):
         best = np.argsort(-ranked[token])[:3]
         assert experts[token].tolist() == best.tolist()
@@ -49,5 +49,5 @@ def test_experts_are_the_highest_scores_and_weigh_by_scores_of_their_own():
 def test_weights_that_are_not_normalized_are_the_scores():
     scores = np.abs(scores_of(3))
     experts = jnp.asarray([[1, 4]] * 9)
-    weights = routing.expert_weights(jnp.asarray(scores), experts, normalize=False, scale=1.0)
+    weights = routing.weigh(jnp.asarray(scores), experts, normalize=False, scale=1.0)
     np.testing.assert_array_equal(weights, scores[:, [1, 4]])

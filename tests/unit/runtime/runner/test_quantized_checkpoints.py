@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from support.goldens import folder as folder_of
 from support.goldens import golden
-from support.quantized_folders import KINDS, quantize
+from support.quantized_folders import KINDS, quantize, with_float_experts
 from support.step_driver import Job, run
 from support.tiny_models import quantized_model, runner_of
 
+from bench.plan_table import CONFIGS
 from radixloom_runtime.errors import ModelError
+from radixloom_runtime.models.registry import make_model, read_config
 from radixloom_runtime.models.sharding import MeshShape
+from radixloom_runtime.ops.attention_cpu import CPUAttention
 from radixloom_runtime.ops.quantized import QuantizedMatrix
 from radixloom_runtime.runner.mesh import make_mesh
 from radixloom_runtime.runner.weights import load_weights
@@ -101,6 +104,74 @@ def test_not_kept_small_on_request_the_answer_is_the_same(tmp_path):
     assert all(spec.form is None for spec in model.specs)
     small = logprobs(runner_of(quantized_model(folder), folder), DENSE)
     assert_equal(logprobs(runner_of(model, folder), DENSE), small, 1e-3)
+
+
+GPT_OSS = "gpt-oss-mxfp4"
+
+
+def test_floats_of_four_bits_are_kept_so_and_scales_in_a_byte():
+    model = quantized_model(folder_of(GPT_OSS))
+    kept = [spec for spec in model.specs if spec.form is not None]
+    assert {spec.checkpoint[0].rsplit(".", 1)[1] for spec in kept} == {"gate_up_proj", "down_proj"}
+    for spec in kept:
+        (values, value_dtype), (scales, scale_dtype) = spec.arrays(model.dtype)
+        assert (value_dtype, scale_dtype) == ("int8", "uint8")
+        experts, inputs, outputs = spec.shape
+        assert values.shape == (experts, inputs // 2, outputs)
+        assert scales.shape == (experts, inputs // 32, outputs)
+
+
+@pytest.mark.slow
+def test_experts_in_floats_and_in_four_bits_give_the_same(tmp_path):
+    floats = with_float_experts(tmp_path / "floats")
+    model = quantized_model(floats)
+    assert all(spec.form is None for spec in model.specs)
+    dense = logprobs(runner_of(model, floats), GPT_OSS)
+    assert dense[1] == golden(GPT_OSS)["greedy_3"].tolist()[:8]
+    folder = folder_of(GPT_OSS)
+    assert_equal(logprobs(runner_of(quantized_model(folder), folder), GPT_OSS), dense, 1e-3)
+    made_dense = quantized_model(folder, "none")
+    assert all(spec.form is None for spec in made_dense.specs)
+    assert_equal(logprobs(runner_of(made_dense, folder), GPT_OSS), dense, 1e-3)
+
+
+@pytest.mark.slow
+def test_experts_of_one_tensor_are_rounded_to_int8_alike_from_floats_and_from_four_bits(tmp_path):
+    folder, floats = folder_of(GPT_OSS), with_float_experts(tmp_path / "floats")
+    models = [quantized_model(source, "int8") for source in (folder, floats)]
+    for model in models:
+        kept = {spec.form.dtype for spec in model.specs if spec.form is not None}
+        assert kept == {"int8"}
+    one, other = (
+        logprobs(runner_of(model, source), GPT_OSS)
+        for model, source in zip(models, (folder, floats), strict=True)
+    )
+    assert_equal(one, other, 1e-3)
+    mean, share = error(one[0], golden(GPT_OSS))
+    assert 1e-5 < mean <= ERRORS["int8"][0]
+    assert share >= 0.8, "of 36 positions"
+
+
+@pytest.mark.parametrize(
+    ("shape", "gib"),
+    [
+        (MeshShape(), 60.8),
+        (MeshShape(tensor=4), 15.5),
+        (MeshShape(tensor=8), 8.1),
+        (MeshShape(expert=8), 7.6),
+    ],
+)
+def test_gpt_oss_120b_takes_its_61_gib_however_it_is_cut(shape, gib):
+    """Over 4 and 8, the 90 blocks of an expert's inside come to 23 and 12 a device."""
+    model = make_model(
+        read_config(CONFIGS / "gpt-oss-120b.json"),
+        dtype=np.dtype("bfloat16"),
+        attention=CPUAttention(),
+        stacked=True,
+        mesh_shape=shape,
+    )
+    assert all(spec.form is not None for spec in model.specs if len(spec.shape) == 4)
+    assert model.device_bytes / 2**30 == pytest.approx(gib, abs=0.1)
 
 
 def test_a_missing_scale_is_named(tmp_path):
