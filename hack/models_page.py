@@ -125,6 +125,7 @@ def _attention_features(config: ModelConfig) -> Iterable[str]:
     switched = {
         "sliding window": any(config.windows) and all(config.windows),
         "sliding window in some layers": any(config.windows) and not all(config.windows),
+        "attention sinks": config.has_sinks,
         "attention soft cap": config.attention_soft_cap,
         f"query-key norm ({config.qk_norm.value})": config.qk_norm is not QKNorm.NONE,
         "gated attention": config.gates_attention,
@@ -157,6 +158,7 @@ def _experts(moe: Moe) -> str:
     how = "softmax" if moe.scoring is Scoring.SOFTMAX else "sigmoid"
     how += ", in groups" if moe.groups is not None else ""
     how += ", shared" if moe.shared_dim else ""
+    how += ", biases" if moe.has_expert_bias else ""
     return f"experts ({how})"
 
 

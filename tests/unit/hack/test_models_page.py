@@ -42,6 +42,7 @@ def test_each_family_has_a_name_for_people_and_a_checkpoint_compared(architectur
         ("smollm3", "layers without positions"),
         ("phi3-longrope", "rope scaling longrope"),
         ("qwen3-next", "linear attention (gated delta net)"),
+        ("gpt-oss-mxfp4", "attention sinks"),
     ],
 )
 def test_what_is_particular_about_a_network_is_named(checkpoint, feature):
