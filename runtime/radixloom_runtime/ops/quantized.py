@@ -98,7 +98,7 @@ def product(x: Float[Array, "T I"], matrix: Matrix) -> Float[Array, "T O"]:
     if not _is_per_output(matrix):
         return times(x, dense(matrix, x.dtype))
     unscaled = jnp.matmul(x, _values(matrix).astype(x.dtype), preferred_element_type=jnp.float32)
-    return (unscaled * _scales(matrix)).astype(x.dtype)
+    return (unscaled * float_scales(matrix.scales)).astype(x.dtype)
 
 
 def dense(matrix: Matrix, dtype: jnp.dtype) -> Float[Array, "*E I O"]:
@@ -109,7 +109,7 @@ def dense(matrix: Matrix, dtype: jnp.dtype) -> Float[Array, "*E I O"]:
     groups = matrix.scales.shape[-2]
     grouped = _values(matrix).astype(jnp.float32)
     grouped = grouped.reshape(*many, groups, num_in // groups, num_out)
-    scaled = grouped * _scales(matrix)[..., None, :]
+    scaled = grouped * float_scales(matrix.scales)[..., None, :]
     if matrix.offsets is not None:
         scaled += matrix.offsets[..., None, :]
     return scaled.astype(dtype).reshape(matrix.shape)
@@ -143,21 +143,22 @@ def _values(matrix: QuantizedMatrix) -> Num[Array, "*E I O"]:
     low = jnp.right_shift(jnp.left_shift(matrix.values, 4), 4)
     pairs = jnp.stack([low, jnp.right_shift(matrix.values, 4)], axis=-2)
     values = pairs.reshape(matrix.shape)
-    return _floats(values) if matrix.is_float else values
+    return e2m1_numbers(values) if matrix.is_float else values
 
 
-def _floats(nibbles: Num[Array, "*E I O"]) -> Num[Array, "*E I O"]:
-    """Make the numbers that e2m1's bits stand for, as the sign was kept: 1000 is -8 here."""
+def e2m1_numbers(nibbles: Num[Array, "*E I O"]) -> Float[Array, "*E I O"]:
+    """Make the numbers that four bits stand for, given as signed integers: 1000 as -8."""
     magnitude = nibbles & 7
     exponent, with_one = magnitude >> 1, 2 + (magnitude & 1)  # in halves; the leading 1 is a 2
     halves = jnp.where(exponent == 0, magnitude, (with_one << exponent) >> 1)
     return jnp.where(nibbles < 0, -halves, halves).astype(jnp.float32) * 0.5
 
 
-def _scales(matrix: QuantizedMatrix) -> Float[Array, "*E G O"]:
-    if matrix.scales.dtype != jnp.uint8:
-        return matrix.scales
-    powers = matrix.scales.astype(jnp.int32) << _MANTISSA_BITS
+def float_scales(scales: Num[Array, "*E G O"]) -> Float[Array, "*E G O"]:
+    """Make powers of two of what `exponents` kept; others are as they should be."""
+    if scales.dtype != jnp.uint8:
+        return scales
+    powers = scales.astype(jnp.int32) << _MANTISSA_BITS
     least = 1 << (_MANTISSA_BITS - 1)  # an exponent of 0 is 2^-127, which has no leading 1
     return jax.lax.bitcast_convert_type(jnp.where(powers == 0, least, powers), jnp.float32)
 

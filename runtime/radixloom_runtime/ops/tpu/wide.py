@@ -9,7 +9,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
-from radixloom_runtime.ops.quantized import Matrix, QuantizedMatrix
+from radixloom_runtime.ops.quantized import (
+    Matrix,
+    QuantizedMatrix,
+    e2m1_numbers,
+    float_scales,
+)
 
 
 def stored_arrays(matrices: Matrix) -> list[Array]:
@@ -32,8 +37,11 @@ def multiply_block(parts: list[Array], matrices: Matrix, blocks: list[Array]) ->
     """Multiply rows by one block of `stored_arrays`; in float32."""
     if not isinstance(matrices, QuantizedMatrix):
         return _dot(parts[0], blocks[0])
-    values, scales, *offsets = blocks
-    numbers = _nibbles(values) if matrices.is_packed else [values.astype(jnp.float32)]
+    values, stored_scales, *offsets = blocks
+    scales = float_scales(stored_scales)
+    numbers = [values.astype(jnp.float32)]
+    if matrices.is_packed:
+        numbers = _nibbles(values, is_float=matrices.is_float)
     if scales.shape[0] == 1 and not offsets:
         whole = [number.astype(parts[0].dtype) for number in numbers]
         return sum(map(_dot, parts, whole), start=jnp.float32(0)) * scales
@@ -59,10 +67,12 @@ def _dot(rows: Float[Array, "M I"], block: Float[Array, "I O"]) -> Float[Array, 
     )
 
 
-def _nibbles(values: Num[Array, "I O"]) -> list[Array]:
+def _nibbles(values: Num[Array, "I O"], *, is_float: bool) -> list[Array]:
     """Return the numbers of even and of odd inputs; the shift to the right keeps the sign."""
     wide = values.astype(jnp.int32)
     low, high = jnp.right_shift(jnp.left_shift(wide, 28), 28), jnp.right_shift(wide, 4)
+    if is_float:
+        return [e2m1_numbers(low), e2m1_numbers(high)]
     return [low.astype(jnp.float32), high.astype(jnp.float32)]
 
 

@@ -25,6 +25,10 @@ def matrices_of(kind: str, generator: np.random.Generator, num: int, ins: int, o
         values = generator.integers(-127, 127, shape).astype(np.int8)
         return QuantizedMatrix(jnp.asarray(values), jnp.asarray(scales(1)))
     packed = pack_pairs(generator.integers(-8, 8, shape))
+    if kind == "e2m1":
+        powers = generator.integers(121, 127, (NUM_LAYERS, num, ins // GROUP, outs))
+        parts = jnp.asarray(packed), jnp.asarray(powers.astype(np.uint8))
+        return QuantizedMatrix(*parts, is_packed=True, is_float=True)
     each, offsets = jnp.asarray(scales(ins // GROUP)), jnp.asarray(scales(ins // GROUP))
     return QuantizedMatrix(jnp.asarray(packed), each, offsets, is_packed=True)
 
@@ -41,14 +45,14 @@ def check(kind: str, sizes: list[int], ins: int, outs: int, rows_of_none: int = 
     np.testing.assert_allclose(found[: len(owned)], expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["plain", "int8", "int4"])
+@pytest.mark.parametrize("kind", ["plain", "int8", "int4", "e2m1"])
 def test_rows_are_multiplied_by_their_experts_whatever_these_are_kept_as(kind: str):
     check(kind, [3, 0, 9, 5], ins=64, outs=48)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kind", ["plain", "int8", "int4"])
+@pytest.mark.parametrize("kind", ["plain", "int8", "int4", "e2m1"])
 @given(
     sizes=st.lists(st.integers(0, 90), min_size=1, max_size=6),
     outs=st.sampled_from([48, 640, 700]),
