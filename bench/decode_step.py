@@ -40,13 +40,14 @@ def main() -> None:
     parser.add_argument("--context", type=int, default=128)
     parser.add_argument("--rows", type=int, nargs="*", default=[1, 8, 16, 32, 64])
     parser.add_argument("--chunks", type=int, nargs="*", default=[64, 256])
+    parser.add_argument("--kv-dtype", default="float32", help="such as int8, float8_e4m3fn")
     options = parser.parse_args()
     machine.skip_absent_tpus(os.environ)
     jax.config.update("jax_platforms", os.environ.get("JAX_PLATFORMS"))  # it read it when imported
     most_rows = max([*options.rows, 1])
     decode = [Bucket(rows, rows, mixed=False) for rows in options.rows]
     mixed = [Bucket(tokens, min(tokens, most_rows), mixed=True) for tokens in options.chunks]
-    runner = make_runner(options.model, (*decode, *mixed), most_rows)
+    runner = make_runner(options.model, (*decode, *mixed), most_rows, options.kv_dtype)
     print("bucket        compile cpu s  temp MiB  wall ms  cpu ms  start us")
     for bucket in runner.programs.layouts:
         lowered = runner.programs.lower_step(bucket)
@@ -61,11 +62,14 @@ def main() -> None:
         )
 
 
-def make_runner(folder: Path, buckets: tuple[Bucket, ...], max_rows: int) -> JaxRunner:
+def make_runner(
+    folder: Path, buckets: tuple[Bucket, ...], max_rows: int, kv_dtype: str
+) -> JaxRunner:
     jax.config.update("jax_default_matmul_precision", "highest")
     config = read_config(folder)
     dtype = jnp.dtype("float32")
-    model = make_model(config, dtype=dtype, attention=CPUAttention(), stacked=False)
+    held = jnp.dtype(kv_dtype)
+    model = make_model(config, dtype=dtype, attention=CPUAttention(), stacked=False, kv_dtype=held)
     mesh = make_mesh(model.mesh_shape)
     weights = random_weights(model, mesh, seed=0)
     limits = Limits(NUM_PAGES, PAGE_TOKENS, max_rows, buckets[-1].tokens, config.max_positions)

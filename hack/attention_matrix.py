@@ -57,12 +57,21 @@ QUICK = (
     Variant("Gemma 2", 8, 4, 256, has_window=True, soft_cap=50.0),
     Variant("gpt-oss", 64, 8, 64, has_window=True, has_sinks=True),
     Variant("DeepSeek, one of 8 devices", 16, 1, 576, 512),
+    Variant("Llama 8B, fp8 pages", 32, 8, 128, pages_dtype="float8_e4m3fn"),
+    Variant("Llama 8B, int8 pages", 32, 8, 128, pages_dtype="int8"),
+    Variant("DeepSeek, int8 pages", 16, 1, 576, 512, pages_dtype="int8"),
 )
 FULL = (
     *QUICK,
     Variant("Llama 8B, float32", 32, 8, 128, dtype="float32"),
     Variant("Llama 8B, float32 over bfloat16", 32, 8, 128, dtype="float32", pages_dtype="bfloat16"),
-    Variant("Llama 8B, fp8 pages", 32, 8, 128, pages_dtype="float8_e4m3fn"),
+    Variant("DeepSeek, fp8 pages", 16, 1, 576, 512, pages_dtype="float8_e4m3fn"),
+    Variant("Llama 8B, float32 over int8", 32, 8, 128, dtype="float32", pages_dtype="int8"),
+    Variant("Llama 70B, one of 8, int8 pages", 8, 1, 128, pages_dtype="int8"),
+    Variant("SmolLM2, int8 pages", 9, 3, 64, pages_dtype="int8"),
+    Variant("head 80, int8 pages", 32, 32, 80, pages_dtype="int8"),
+    Variant("Gemma 3, int8 pages", 8, 4, 256, has_window=True, pages_dtype="int8"),
+    Variant("Llama 8B, int8 pages, decodes", 32, 8, 128, pages_dtype="int8", rows=256),
     Variant("Llama 8B, one decode", 32, 8, 128, tokens=1, rows=1),
     Variant("Llama 8B, decodes", 32, 8, 128, tokens=256, rows=256),
     Variant("Llama 8B, 2048 tokens, 131072 long", 32, 8, 128, tokens=2048, rows=256,
@@ -190,7 +199,8 @@ def _two_layers(variant: Variant) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return shape(*sizes, dtype="int32")
 
     latent = v.value_dim is not None
-    page = kernel.page_shape(v.num_kv_heads, v.head_dim, latent=latent)
+    pages_dtype = jnp.dtype(v.pages_dtype or v.dtype)
+    page = kernel.page_shape(v.num_kv_heads, v.head_dim, latent=latent, dtype=pages_dtype)
     keys = shape(v.tokens, v.num_kv_heads, v.head_dim)
     batch = Ragged(
         num_decodes=integers(),
@@ -201,7 +211,7 @@ def _two_layers(variant: Variant) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         page_tables=integers(v.rows, v.table_pages),
         slots=integers(v.tokens),
     )
-    pages = shape(2 * PAGES_A_LAYER, v.page_tokens, *page, dtype=v.pages_dtype or v.dtype)
+    pages = shape(2 * PAGES_A_LAYER, v.page_tokens, *page, dtype=pages_dtype.name)
     sinks = shape(v.num_heads, dtype="float32") if v.has_sinks else None
     queries = shape(v.tokens, v.num_heads, v.head_dim)
     return layers, (queries, keys, None if latent else keys, pages, batch, sinks)

@@ -61,6 +61,18 @@ class WeightFormat(StrEnum):
     FP8 = "fp8"
 
 
+class KVCacheDtype(StrEnum):
+    """Number format of keys and values in the KV cache."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FP8 = "fp8"
+    """float8_e4m3fn, with a scale of 1."""
+    INT8 = "int8"
+    """With a scale for each token's key and value of each head."""
+
+
 class LogFormat(StrEnum):
     """How log lines are written."""
 
@@ -108,6 +120,12 @@ class RuntimeSettings(BaseSettings):
     # --- memory
     page_tokens: int | None = Field(
         None, ge=1, description="Tokens in one KV page. Default: 16 on CPU and GPU, 64 on TPU."
+    )
+    kv_cache_dtype: KVCacheDtype = Field(
+        KVCacheDtype.AUTO,
+        description="Number format of the KV cache. auto: as dtype; fp8 (e4m3, up to 448) and int8"
+        " (a scale for each token and head) hold about twice the tokens of bfloat16, rounded."
+        " States of linear attention stay as they are.",
     )
     kv_cache_tokens: int | None = Field(
         None, ge=1, description="Tokens that the KV cache holds. Default: what memory allows."

@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
+from support.page_numbers import encoded, held
 
 from radixloom_runtime.ops import attention_reference
 from radixloom_runtime.ops.attention import Attention, Form, Ragged
 from radixloom_runtime.ops.attention_tpu import TPUAttention
-from radixloom_runtime.ops.tpu.geometry import row_layout
+from radixloom_runtime.ops.tpu.geometry import LANES, heads_a_tile, row_layout
 
 CHUNKS, TABLE = 5, 40
 SCRATCH = CHUNKS * TABLE
@@ -117,18 +118,30 @@ def _ragged(
     )
 
 
-def kernel_pages(kernel: Attention, pages: np.ndarray, shape: Shape) -> np.ndarray:
-    """Bring pages from the reference's order into the kernel's."""
+def kernel_pages(
+    kernel: Attention, pages: np.ndarray, shape: Shape, dtype: str = "float32"
+) -> np.ndarray:
+    """Bring pages from the reference's order into the kernel's, and into a dtype."""
+    numbers, scales = encoded(pages, dtype, shape.value_dim)
     if not isinstance(kernel, TPUAttention):
-        return pages if shape.value_dim is None else pages[:, :, 0]
+        rows = np.concatenate([numbers, scales.astype(numbers.dtype)], axis=-1)
+        return rows if shape.value_dim is None else rows[:, :, 0]
     row = row_layout(shape.head_dim, shape.value_dim)
-    rows = np.zeros((*pages.shape[:2], shape.num_kv_heads, row.lanes), np.float32)
+    rows = np.zeros((*pages.shape[:2], shape.num_kv_heads, row.lanes), numbers.dtype)
     if shape.value_dim is not None:
-        rows[..., : shape.head_dim] = pages
+        rows[..., : shape.head_dim] = numbers
     else:
-        rows[..., : shape.head_dim] = pages[:, :, 0::2]
-        rows[..., row.value_first : row.value_first + shape.head_dim] = pages[:, :, 1::2]
-    return rows.reshape(*pages.shape[:2], -1)
+        rows[..., : shape.head_dim] = numbers[:, :, 0::2]
+        rows[..., row.value_first : row.value_first + shape.head_dim] = numbers[:, :, 1::2]
+    scales = scales.reshape(*rows.shape[:3], -1)
+    sharing = heads_a_tile(row, shape.num_kv_heads, jnp.dtype(dtype))
+    if not sharing:
+        rows[..., row.used : row.used + scales.shape[-1]] = scales
+        return rows.reshape(*pages.shape[:2], -1)
+    tiles = np.zeros((*pages.shape[:2], shape.num_kv_heads // sharing, LANES), numbers.dtype)
+    tiles[..., : 4 * sharing] = scales.reshape(*tiles.shape[:3], -1)
+    heads = rows.reshape(*tiles.shape[:3], -1)
+    return np.concatenate([heads, tiles], axis=-1).reshape(*pages.shape[:2], -1)
 
 
 def check(
@@ -140,21 +153,25 @@ def check(
     window: int | None = None,
     with_sinks: bool = False,
     dtype: str = "float32",
+    pages_dtype: str = "",
     tolerance: float = 2e-5,
     reads: tuple[int, int] | None = None,
 ) -> None:
     """Assert that a kernel gives and writes what the formula says.
 
+    The formula sees what pages of `pages_dtype` (empty: as `dtype`) know of keys and values.
     `reads`: a kernel reads from a multiple of the first number to a multiple of the second, and all
     other pages become NaN; whatever it did with them would be seen.
     """
     sinks = case.sinks if with_sinks else None
+    pages_dtype = pages_dtype or dtype
     pages_given = case.pages if reads is None else _poisoned(case, shape, window, *reads)
-    operands = (case.queries, case.keys, case.values, kernel_pages(kernel, pages_given, shape))
+    operands = (case.queries, case.keys, case.values)
     operands = jax.tree.map(lambda array: jnp.asarray(array, dtype), operands)
     with jax.default_matmul_precision("highest"):
         found, pages = jax.jit(kernel, static_argnums=6)(
             *operands,
+            jnp.asarray(kernel_pages(kernel, pages_given, shape, pages_dtype)),
             case.ragged,
             SECOND_LAYER,
             form,
@@ -164,8 +181,9 @@ def check(
     written = attention_reference.write(
         case.pages, case.ragged, SECOND_LAYER, case.keys, case.values
     )
+    known = held(written, pages_dtype, shape.value_dim)
     expected = attention_reference.attend(
-        case.queries, written, case.ragged, SECOND_LAYER, form, window=window, sinks=sinks
+        case.queries, known, case.ragged, SECOND_LAYER, form, window=window, sinks=sinks
     )
     if reads is not None:
         written = attention_reference.write(
@@ -176,8 +194,13 @@ def check(
     np.testing.assert_allclose(found[live], expected[live], atol=tolerance, rtol=tolerance)
     assert np.isfinite(found).all()
     scratch = SECOND_LAYER + SCRATCH
-    pages = np.asarray(pages.astype(jnp.float32))
-    np.testing.assert_array_equal(pages[:scratch], kernel_pages(kernel, written, shape)[:scratch])
+    wanted = kernel_pages(kernel, written, shape, pages_dtype)
+    np.testing.assert_array_equal(_exact(pages)[:scratch], _exact(wanted)[:scratch])
+
+
+def _exact(pages: jax.Array | np.ndarray) -> np.ndarray:
+    """Widen what numpy has no name for."""
+    return np.asarray(pages).astype(np.float32)
 
 
 def _poisoned(
@@ -225,4 +248,5 @@ forms = st.builds(
     scale=st.sampled_from([0.1, 0.25, 1.0]),
     soft_cap=st.sampled_from([None, None, 4.0]),
 )
+pages_dtypes = st.sampled_from(["float32", "bfloat16", "float8_e4m3fn", "int8"])
 windows = st.one_of(st.none(), st.integers(1, 700))

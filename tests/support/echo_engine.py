@@ -73,6 +73,7 @@ class EchoEngine:
             page_tokens=16,
             max_running_requests=MAX_OPEN,
             dtype="float32",
+            kv_cache_dtype="float32",
             device="echo",
             start_seconds={"total": 0.1},
             compile_cache_hits=3,

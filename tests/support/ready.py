@@ -16,6 +16,7 @@ def ready(**changes: Any) -> Ready:
         "page_tokens": 4,
         "max_running_requests": 4,
         "dtype": "float32",
+        "kv_cache_dtype": "float32",
         "device": "none",
         "start_seconds": {},
         "compile_cache_hits": 0,

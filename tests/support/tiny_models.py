@@ -63,7 +63,13 @@ _STEP_TOKENS = 80
 _BUCKETS = (Bucket(_MAX_ROWS, _MAX_ROWS, mixed=False), Bucket(_STEP_TOKENS, _MAX_ROWS, mixed=True))
 
 
-def tiny_model(name: str, *, stacked: bool = False, mesh_shape: MeshShape = ONE_DEVICE) -> Model:
+def tiny_model(
+    name: str,
+    *,
+    stacked: bool = False,
+    mesh_shape: MeshShape = ONE_DEVICE,
+    kv_dtype: str = "float32",
+) -> Model:
     """The network alone."""
     jax.config.update("jax_default_matmul_precision", "highest")
     return make_model(
@@ -72,6 +78,7 @@ def tiny_model(name: str, *, stacked: bool = False, mesh_shape: MeshShape = ONE_
         attention=CPUAttention(),
         stacked=stacked,
         mesh_shape=mesh_shape,
+        kv_dtype=jnp.dtype(kv_dtype),
     )
 
 
@@ -103,9 +110,10 @@ def tiny_runner(
     stacked: bool = False,
     num_host_pages: int = 0,
     mesh_shape: MeshShape = ONE_DEVICE,
+    kv_dtype: str = "float32",
 ) -> JaxRunner:
     """One runner a process and shape; a step is compiled when first used."""
-    model = tiny_model(name, stacked=stacked, mesh_shape=mesh_shape)
+    model = tiny_model(name, stacked=stacked, mesh_shape=mesh_shape, kv_dtype=kv_dtype)
     return runner_of(
         model,
         folder(name),

@@ -76,6 +76,7 @@ def build_toy(settings: RuntimeSettings, progress: Callable[[Starting], None]) -
         page_tokens=page_tokens,
         max_running_requests=limits.max_rows,
         dtype="int",
+        kv_cache_dtype="int",
         device="toy",
         start_seconds={"total": 0.0},
         compile_cache_hits=0,

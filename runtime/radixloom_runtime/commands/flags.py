@@ -26,6 +26,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "HTTP": ("host", "port", "drain_seconds"),
     "memory": (
         "page_tokens",
+        "kv_cache_dtype",
         "kv_cache_tokens",
         "memory_fraction",
         "prefix_cache",

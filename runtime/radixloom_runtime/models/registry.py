@@ -105,6 +105,8 @@ class Model:
     mesh_shape: MeshShape
     """What it is cut for."""
     specs: tuple[ParamSpec, ...]
+    kv_dtype: jnp.dtype
+    """Of the KV pages."""
     page_shape: tuple[int, ...]
     """The last axes of one device's KV pages: how the attention kernel wants a token held."""
     _definition: Any
@@ -127,7 +129,7 @@ class Model:
     @property
     def token_bytes(self) -> int:
         """Memory of one token in one device's part of the KV cache."""
-        itemsize = jnp.dtype(self.dtype).itemsize
+        itemsize = jnp.dtype(self.kv_dtype).itemsize
         return itemsize * self.config.num_paged_layers * prod(self.page_shape)
 
 
@@ -164,9 +166,11 @@ def make_model(
     attention: Attention,
     stacked: bool,
     mesh_shape: MeshShape = ONE_DEVICE,
+    kv_dtype: jnp.dtype | None = None,
 ) -> Model:
     """Define the network of `config`, cut for a mesh; allocates nothing.
 
+    `kv_dtype` is that of the KV pages; None: as `dtype`.
     Raises: `ConfigurationError` if it cannot be cut like that.
     """
     definition, state = nnx.split(Decoder(config, dtype, attention, stacked=stacked))
@@ -175,15 +179,16 @@ def make_model(
     specs = tuple(spec_of(param) for param in params)
     check_fit(specs, mesh_shape)
     specs = with_forms(specs, config.quantization, mesh_shape)
-    page_shape = _page_shape(config, attention, mesh_shape)
-    return Model(config, dtype, mesh_shape, specs, page_shape, definition, structure)
+    held = dtype if kv_dtype is None else kv_dtype
+    page_shape = _page_shape(config, attention, mesh_shape, held)
+    return Model(config, dtype, mesh_shape, specs, held, page_shape, definition, structure)
 
 
 def _page_shape(
-    config: ModelConfig, attention: Attention, mesh_shape: MeshShape
+    config: ModelConfig, attention: Attention, mesh_shape: MeshShape, dtype: jnp.dtype
 ) -> tuple[int, ...]:
     if config.latent is not None:
-        return attention.page_shape(1, config.latent.key_dim, latent=True)
+        return attention.page_shape(1, config.latent.key_dim, latent=True, dtype=dtype)
     kv_heads = Axis("kv_heads", config.num_kv_heads)
     held = kv_heads.local_count(mesh_shape.num_shards("kv_heads"))
-    return attention.page_shape(held, config.head_dim, latent=False)
+    return attention.page_shape(held, config.head_dim, latent=False, dtype=dtype)

@@ -10,7 +10,8 @@ end. Their keys and values, and those of everything before them, lie in pages:
     offsets       0, 1, 2       where they lie among the step's tokens
     page_tables   [chunk, i] is the page of positions i*S ... i*S + S - 1
     slots         [token] page * S + place: where its key and value go (padding: a scratch page)
-    pages         [page id, place in the page, ...]; `page_shape` says how the rest holds a token
+    pages         [page id, place in the page, ...]; `page_shape` says how the rest holds a token,
+                  in numbers of what dtype: `ops.kv_numbers`
 
 A kernel first writes the step's own keys and values into their pages, in place, and then attends:
 a token sees all positions of its request up to its own, or the last `window` of them (its own is
@@ -30,7 +31,8 @@ Two ways to hold a token's history:
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from jaxtyping import Array, Float, Int
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Num
 
 
 class Ragged(NamedTuple):
@@ -65,13 +67,19 @@ class Form:
 class Attention(Protocol):
     """A kernel."""
 
-    def page_shape(self, num_kv_heads: int, head_dim: int, *, latent: bool) -> tuple[int, ...]:
-        """Return the axes of the pages that hold one token.
+    def page_shape(
+        self, num_kv_heads: int, head_dim: int, *, latent: bool, dtype: jnp.dtype
+    ) -> tuple[int, ...]:
+        """Return the axes of the pages that hold one token, in numbers of `dtype`.
 
         CPU: (2K, H) with k0 v0 k1 v1 ..., or (H,) for a latent. TPU: one axis, padded and packed.
         In either the first of them has the kv heads one after another, so that it can be
-        cut into the heads of several devices.
+        cut into the heads of several devices. Scales of int8 lie in the same axes.
         """
+        ...
+
+    def page_multiple(self, dtype: jnp.dtype) -> int:
+        """Return of what the tokens of a page must be a multiple."""
         ...
 
     def __call__(
@@ -79,14 +87,14 @@ class Attention(Protocol):
         queries: Float[Array, "T N H"],
         keys: Float[Array, "T K H"],
         values: Float[Array, "T K H"] | None,
-        pages: Float[Array, "G S *W"],
+        pages: Num[Array, "G S *W"],
         batch: Ragged,
         page_offset: Int[Array, ""] | int,
         form: Form,
         *,
         window: Int[Array, ""] | int | None = None,
         sinks: Float[Array, " N"] | None = None,
-    ) -> tuple[Float[Array, "T N V"], Float[Array, "G S *W"]]:
+    ) -> tuple[Float[Array, "T N V"], Num[Array, "G S *W"]]:
         """Write and attend; returns what was read (V is H, or value_dim) and the pages.
 
         `values` is None for a latent (K = 1). `window` may differ from layer to layer while the

@@ -3,9 +3,10 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Num
 
 from radixloom_runtime.ops.attention import Form, Ragged
+from radixloom_runtime.ops.kv_rows import read_rows
 
 BLOCK_TOKENS = 128
 """Positions whose keys and values are gathered at once."""
@@ -25,7 +26,7 @@ class Softmax(NamedTuple):
 class Layer(NamedTuple):
     """What all chunks of one layer share."""
 
-    pages: Float[Array, "P S *W"]
+    pages: Num[Array, "P S *W"]
     batch: Ragged
     window: Int[Array, ""] | int | None
     sinks: Float[Array, "K G"] | None
@@ -55,17 +56,13 @@ def begin(
 
 
 def gather(
-    pages: Float[Array, "P S *W"], table: Int[Array, "*B C"], form: Form
+    pages: Num[Array, "P S *W"], table: Int[Array, "*B C"], form: Form
 ) -> tuple[Float[Array, "*B L K H"], Float[Array, "*B L K V"]]:
     """Bring blocks' pages together: keys and values of L = C * S positions each."""
-    found = pages.at[table].get(mode="clip").astype(jnp.float32)
+    found = pages.at[table].get(mode="clip")
     *batch, num_pages, page_tokens = found.shape[: table.ndim + 1]
-    num_tokens = num_pages * page_tokens
-    if form.is_latent:
-        latent = found.reshape(*batch, num_tokens, 1, found.shape[-1])
-        return latent, latent[..., : form.value_dim]
-    found = found.reshape(*batch, num_tokens, -1, 2, found.shape[-1])
-    return found[..., 0, :], found[..., 1, :]
+    rows = found.reshape(*batch, num_pages * page_tokens, *pages.shape[2:])
+    return read_rows(rows, form)
 
 
 def soft_capped(scores: Float[Array, "*B"], form: Form) -> Float[Array, "*B"]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Num
 from typing_extensions import override
 
 from radixloom_runtime.ops import attention_cpu_decode
@@ -32,6 +32,7 @@ from radixloom_runtime.ops.attention_blocks import (
     soft_capped,
     visible,
 )
+from radixloom_runtime.ops.kv_rows import make_rows, row_shape
 
 QUERY_BLOCK = 64
 FEW_QUERIES = 16
@@ -43,10 +44,14 @@ class CPUAttention(Attention):
     """The kernel; see `ops.attention`."""
 
     @override
-    def page_shape(self, num_kv_heads: int, head_dim: int, *, latent: bool) -> tuple[int, ...]:
-        # Not (1, H): XLA then lays the pool out in one way to write it and in another to read it,
-        # and copies it whole, twice a step.
-        return (head_dim,) if latent else (2 * num_kv_heads, head_dim)
+    def page_shape(
+        self, num_kv_heads: int, head_dim: int, *, latent: bool, dtype: jnp.dtype
+    ) -> tuple[int, ...]:
+        return row_shape(num_kv_heads, head_dim, latent=latent, dtype=dtype)
+
+    @override
+    def page_multiple(self, dtype: jnp.dtype) -> int:
+        return 1
 
     @override
     def __call__(
@@ -54,19 +59,19 @@ class CPUAttention(Attention):
         queries: Float[Array, "T N H"],
         keys: Float[Array, "T K H"],
         values: Float[Array, "T K H"] | None,
-        pages: Float[Array, "P S *W"],
+        pages: Num[Array, "P S *W"],
         batch: Ragged,
         page_offset: Int[Array, ""] | int,
         form: Form,
         *,
         window: Int[Array, ""] | int | None = None,
         sinks: Float[Array, " N"] | None = None,
-    ) -> tuple[Float[Array, "T N V"], Float[Array, "P S *W"]]:
+    ) -> tuple[Float[Array, "T N V"], Num[Array, "P S *W"]]:
         batch = batch._replace(
             page_tables=batch.page_tables + page_offset,
             slots=batch.slots + page_offset * pages.shape[1],
         )
-        pages = write(pages, batch.slots, keys, values)
+        pages = write(pages, batch.slots, make_rows(keys, values, form, pages.dtype))
         num_tokens, num_heads, head_dim = queries.shape
         by_kv_head = (keys.shape[1], num_heads // keys.shape[1])
         sinks = None if sinks is None else sinks.astype(jnp.float32).reshape(by_kv_head)
@@ -77,16 +82,11 @@ class CPUAttention(Attention):
 
 
 def write(
-    pages: Float[Array, "P S *W"],
-    slots: Int[Array, " T"],
-    keys: Float[Array, "T K H"],
-    values: Float[Array, "T K H"] | None,
-) -> Float[Array, "P S *W"]:
-    """Put each token's key and value at its slot, in place when donated."""
-    new = keys if values is None else jnp.stack([keys, values], axis=2)
+    pages: Num[Array, "P S *W"], slots: Int[Array, " T"], rows: Num[Array, " T *W"]
+) -> Num[Array, "P S *W"]:
+    """Put each token's row at its slot, in place when donated."""
     flat = pages.reshape(-1, *pages.shape[2:])
-    new = new.reshape(-1, *pages.shape[2:]).astype(pages.dtype)
-    return flat.at[slots].set(new, mode="promise_in_bounds").reshape(pages.shape)
+    return flat.at[slots].set(rows, mode="promise_in_bounds").reshape(pages.shape)
 
 
 def _attend(queries: Float[Array, "T K G H"], layer: Layer, form: Form) -> Float[Array, "T K G V"]:

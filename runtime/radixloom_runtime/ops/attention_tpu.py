@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Num
 from typing_extensions import override
 
 from radixloom_runtime.ops.attention import Attention, Form, Ragged
@@ -33,11 +33,13 @@ from radixloom_runtime.ops.tpu.flash import Flash, Queries, Softmax, softmax_buf
 from radixloom_runtime.ops.tpu.geometry import (
     LANES,
     Geometry,
-    RowLayout,
     round_up,
     row_layout,
+    tile_rows,
+    token_lanes,
 )
 from radixloom_runtime.ops.tpu.loops import Ref, Scalar
+from radixloom_runtime.ops.tpu.rows import new_token_rows
 from radixloom_runtime.ops.tpu.sizing import choose_geometry
 from radixloom_runtime.ops.tpu.work import Work, plan_work
 from radixloom_runtime.ops.tpu.write import WriteBuffers, Writer, write_buffers
@@ -53,9 +55,16 @@ class TPUAttention(Attention):
     """True or `pltpu.InterpretParams`: run without a TPU, to check numbers and copies."""
 
     @override
-    def page_shape(self, num_kv_heads: int, head_dim: int, *, latent: bool) -> tuple[int, ...]:
+    def page_shape(
+        self, num_kv_heads: int, head_dim: int, *, latent: bool, dtype: jnp.dtype
+    ) -> tuple[int, ...]:
         # A latent's value is its begin: how long it is does not change the row.
-        return (num_kv_heads * row_layout(head_dim, head_dim if latent else None).lanes,)
+        row = row_layout(head_dim, head_dim if latent else None)
+        return (token_lanes(row, num_kv_heads, dtype),)
+
+    @override
+    def page_multiple(self, dtype: jnp.dtype) -> int:
+        return tile_rows(dtype)
 
     @override
     def __call__(
@@ -63,17 +72,17 @@ class TPUAttention(Attention):
         queries: Float[Array, "T N H"],
         keys: Float[Array, "T K H"],
         values: Float[Array, "T K H"] | None,
-        pages: Float[Array, "G S X"],
+        pages: Num[Array, "G S X"],
         batch: Ragged,
         page_offset: Int[Array, ""] | int,
         form: Form,
         *,
         window: Int[Array, ""] | int | None = None,
         sinks: Float[Array, " N"] | None = None,
-    ) -> tuple[Float[Array, "T N V"], Float[Array, "G S X"]]:
+    ) -> tuple[Float[Array, "T N V"], Num[Array, "G S X"]]:
         num_tokens, num_heads, head_dim = queries.shape
         geometry = choose_geometry(queries, keys, pages, batch, form)
-        new_rows = _new_rows(keys, values, geometry.row, pages.dtype)
+        new_rows = new_token_rows(keys, values, geometry, form, pages.dtype)
         new_rows = jnp.pad(new_rows, ((0, _padding_of_rows(geometry, num_tokens)), (0, 0)))
         to_lanes = geometry.row.key_lanes - head_dim
         grouped = queries.reshape(num_tokens, -1, geometry.group, head_dim)
@@ -103,24 +112,6 @@ class TPUAttention(Attention):
 def _padding_of_rows(geometry: Geometry, num_tokens: int) -> int:
     """Rows after the last token that a copy of whole tiles may read."""
     return round_up(num_tokens, geometry.tile_rows) - num_tokens + geometry.source_rows
-
-
-def _new_rows(
-    keys: Float[Array, "T K H"],
-    values: Float[Array, "T K H"] | None,
-    row: RowLayout,
-    dtype: jnp.dtype,
-) -> Float[Array, "T X"]:
-    """Lay each token's keys and values out as in a page."""
-    num_tokens, _, head_dim = keys.shape
-    parts = [keys]
-    if values is not None:
-        gap = row.value_first - head_dim
-        parts = [jnp.pad(keys, ((0, 0), (0, 0), (0, gap))), values]
-    used = sum(part.shape[-1] for part in parts)
-    rows = jnp.concatenate(parts, axis=-1)
-    rows = jnp.pad(rows, ((0, 0), (0, 0), (0, row.lanes - used)))
-    return rows.reshape(num_tokens, -1).astype(dtype)
 
 
 def _decode_order(grouped: Float[Array, "T K G H"], geometry: Geometry) -> Float[Array, "D K E H"]:

@@ -25,6 +25,7 @@ from radixloom_runtime.runner.build import BuiltRunner, Phases
 from radixloom_runtime.runner.checkpoint import Checkpoint
 from radixloom_runtime.runner.distributed import check_mesh, join_processes, least_of_hosts
 from radixloom_runtime.runner.history import make_history, recurrent_bytes
+from radixloom_runtime.runner.kv_dtype import check_pages, check_scales, kv_dtype, page_tokens
 from radixloom_runtime.runner.memory import (
     Device,
     available_host_bytes,
@@ -60,7 +61,9 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
     devices = jax.devices()
     config = read_config(folder)
     check_possible(settings, config)
-    stored = config.quantization.in_checkpoint(Checkpoint(folder).names)
+    checkpoint = Checkpoint(folder)
+    check_scales(settings, checkpoint)
+    stored = config.quantization.in_checkpoint(checkpoint.names)
     model = define_model(settings, replace(config, quantization=stored), devices)
     mesh = make_mesh(model.mesh_shape, devices)
     check_mesh(mesh, devices)
@@ -91,6 +94,7 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
         page_tokens=limits.page_tokens,
         max_running_requests=limits.num_groups * limits.max_rows,
         dtype=jnp.dtype(model.dtype).name,
+        kv_cache_dtype=jnp.dtype(model.kv_dtype).name,
         device=devices[0].device_kind,
         start_seconds=phases.seconds,
         compile_cache_hits=counter.cache_hits - hits_before,
@@ -119,12 +123,16 @@ def define_model(settings: RuntimeSettings, config: ModelConfig, devices: Sequen
     if wanted is Dtype.FLOAT32:  # else TPUs and GPUs multiply float32 in less
         jax.config.update("jax_default_matmul_precision", "highest")
     quantization = quantized_on_load(config.quantization, settings.quantization)
+    platform, dtype = devices[0].platform, jnp.dtype(wanted.value)
+    attention, held = attention_for(platform), kv_dtype(settings, dtype)
+    check_pages(attention, page_tokens(settings, platform), held)
     make = partial(
         make_model,
         replace(config, quantization=quantization),
-        dtype=jnp.dtype(wanted.value),
-        attention=attention_for(devices[0].platform),
+        dtype=dtype,
+        attention=attention,
         stacked=not on_cpu,
+        kv_dtype=held,
     )
     *preferred, last = possible_shapes(settings, devices)
     for shape in preferred:
@@ -178,7 +186,7 @@ def decide_limits(settings: RuntimeSettings, model: Model, devices: Sequence[Dev
     kv = plan_kv(
         settings,
         model.config,
-        page_tokens=settings.page_tokens or (64 if platform == "tpu" else 16),
+        page_tokens=page_tokens(settings, platform),
         token_bytes=model.token_bytes,
         free_bytes=free_bytes - recurrent_bytes(model, max_rows),
         default_tokens=default_tokens,

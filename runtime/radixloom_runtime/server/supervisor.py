@@ -180,6 +180,7 @@ class Supervisor:
             url=self._url,
             model=serving.model.name,
             dtype=limits.dtype,
+            kv_cache_dtype=limits.kv_cache_dtype,
             device=limits.device,
             max_model_len=limits.max_model_len,
             kv_cache_tokens=limits.kv_cache_tokens,

@@ -175,6 +175,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_
     page_tokens: int
     max_running_requests: int
     dtype: str
+    kv_cache_dtype: str
     device: str
     start_seconds: dict[str, float]
     """Seconds a phase took: "import", "weights", "compile", "total"."""

@@ -22,6 +22,7 @@ SETTINGS = (
     "dtype",
     "max_model_len",
     "page_tokens",
+    "kv_cache_dtype",
     "kv_cache_tokens",
     "memory_fraction",
     "max_running_requests",

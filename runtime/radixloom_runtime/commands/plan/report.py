@@ -53,6 +53,7 @@ def how_to_start(request: Request, save: Path, findings: Findings) -> str:
     shapes: list[tuple[str, object]] = [
         ("dtype", f.dtype),
         ("page-tokens", f.page_tokens),
+        ("kv-cache-dtype", request.settings.kv_cache_dtype),
         ("kv-cache-tokens", f.kv_tokens),
         ("max-model-len", f.max_model_len),
         ("max-running-requests", f.max_rows),
@@ -82,7 +83,8 @@ def _copies(f: Findings) -> str:
 
 def _kv_text(f: Findings) -> str:
     each = "" if f.num_groups == 1 else " for each copy"
-    tokens = f"{f.kv_tokens} tokens{each} in pages of {f.page_tokens}"
+    numbers = "" if f.kv_dtype == f.dtype else f" of {f.kv_dtype}"
+    tokens = f"{f.kv_tokens} tokens{each} in pages of {f.page_tokens}{numbers}"
     return f"{tokens}; requests up to {f.max_model_len}"
 
 

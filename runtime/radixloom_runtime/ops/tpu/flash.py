@@ -4,6 +4,9 @@
         for each block of positions, from the window's begin to the queries' own:
             for each kv head:  scores = queries . keys;  largest, total, out go on
 
+Scales of int8 pages are one for each position: they are multiplied into scores and weights, never
+into keys and values. A latent's two parts are two products, each with its own scale.
+
 Rows of scores are (query head of the group, token). A block of prompts' queries may hold tokens of
 several chunks: each chunk is computed for all rows, and kept for its own.
 """
@@ -17,8 +20,9 @@ from jax.experimental.pallas import tpu as pltpu
 
 from radixloom_runtime.ops.attention import Form
 from radixloom_runtime.ops.tpu.fetch import Fetcher, Span, Unit
-from radixloom_runtime.ops.tpu.geometry import LANES, Geometry
+from radixloom_runtime.ops.tpu.geometry import LANES, Geometry, round_up
 from radixloom_runtime.ops.tpu.loops import Ref, Scalar, each
+from radixloom_runtime.ops.tpu.scales import ScaleTiles
 
 _MASKED = -1e30
 _NOTHING = -1e29
@@ -96,8 +100,9 @@ class Flash(NamedTuple):
         def attend(block: Scalar) -> None:
             slot = self.fetcher.advance(span, after, block)
             visible = self._visible(block, positions, queries.rows)
+            scales = ScaleTiles(self.geometry, self.fetcher.buffers.pages, slot)
             for head in range(self.geometry.heads_a_pass):
-                self._accumulate(queries, slot, head, visible)
+                self._accumulate(queries, slot, head, visible, scales.of(head))
 
         each(span.first, span.past, attend)
         self.fetcher.end_unit()
@@ -124,13 +129,19 @@ class Flash(NamedTuple):
             visible &= seen > positions - self.fetcher.work.numbers[3]
         return visible
 
-    def _accumulate(self, queries: Queries, slot: Scalar, head: int, visible: Any) -> None:
+    def _accumulate(
+        self,
+        queries: Queries,
+        slot: Scalar,
+        head: int,
+        visible: Any,
+        scales: tuple[Any, Any] | None,
+    ) -> None:
         """Let one kv head's block of positions take part in the softmax."""
         geometry, softmax, pages = self.geometry, self.softmax, self.fetcher.buffers.pages
         rows = slice(0, queries.rows)
         query = queries.queries[head]
-        key_lanes = geometry.head_lanes(head, slice(0, geometry.row.key_lanes))
-        scores = _product(query, pages[slot, :, key_lanes], 1) * self.form.scale
+        scores = self._dots(query, slot, head, scales) * self.form.scale
         if self.form.soft_cap is not None:
             scores = self.form.soft_cap * jnp.tanh(scores / self.form.soft_cap)
         scores = jnp.where(visible, scores, _MASKED)
@@ -140,10 +151,33 @@ class Flash(NamedTuple):
         shrink = jnp.exp(before - largest)
         total = softmax.total[head, rows, :1] * shrink + jnp.sum(weights, axis=1, keepdims=True)
         values = pages[slot, :, geometry.head_lanes(head, geometry.row.value_span)]
+        if scales is not None:
+            weights *= scales[0 if self.form.is_latent else 1]
         read = _product(weights.astype(query.dtype), values, 0)
         softmax.largest[head, rows] = jnp.broadcast_to(largest, (queries.rows, LANES))
         softmax.total[head, rows] = jnp.broadcast_to(total, (queries.rows, LANES))
         softmax.out[head, rows] = softmax.out[head, rows] * shrink + read
+
+    def _dots(self, query: Any, slot: Scalar, head: int, scales: tuple[Any, Any] | None) -> Any:
+        """Multiply queries with one kv head's keys: [rows, positions]."""
+        key_lanes, value_dim = self.geometry.row.key_lanes, self.form.value_dim
+
+        def dots(query: Any, part: slice) -> Any:
+            lanes = self.geometry.head_lanes(head, part)
+            return _product(query[:, part], self.fetcher.buffers.pages[slot, :, lanes], 1)
+
+        if scales is None:
+            return dots(query, slice(0, key_lanes))
+        if value_dim is None:
+            return dots(query, slice(0, key_lanes)) * scales[0]
+        is_value = jax.lax.broadcasted_iota(jnp.int32, query.shape, 1) < value_dim
+        zeros = jnp.zeros_like(query)
+        value = slice(0, round_up(value_dim, LANES))
+        scores = dots(jnp.where(is_value, query, zeros), value) * scales[0]
+        rest = slice(value_dim // LANES * LANES, key_lanes)
+        if rest.start < rest.stop:
+            scores += dots(jnp.where(is_value, zeros, query), rest) * scales[1]
+        return scores
 
     def _decode_position(self, _: Unit, span: Span) -> Scalar:
         return span.end - 1

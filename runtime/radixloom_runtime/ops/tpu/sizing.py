@@ -11,7 +11,14 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from radixloom_runtime.ops.attention import Form, Ragged
-from radixloom_runtime.ops.tpu.geometry import LANES, Geometry, row_layout, tile_rows
+from radixloom_runtime.ops.kv_numbers import has_scales
+from radixloom_runtime.ops.tpu.geometry import (
+    LANES,
+    Geometry,
+    heads_a_tile,
+    row_layout,
+    tile_rows,
+)
 
 BUDGET_BYTES = 9 << 20
 """Of 16 MiB: the compiler spills registers to the rest."""
@@ -37,11 +44,15 @@ def choose_geometry(
     at_once = min(_MOST_DECODE_TOKENS, max(1, _MOST_QUERY_ROWS // group))
     decode_tokens = min(at_once, num_tokens)
     most_decodes = min(num_tokens, batch.starts.shape[0])
+    row = row_layout(head_dim, form.value_dim)
+    sharing = heads_a_tile(row, num_kv_heads, pages.dtype)
+    heads_tried = [sharing] if sharing else _heads_a_pass(num_kv_heads)
     for prompt_tokens, positions, heads in product(
-        _prompt_tokens(group, num_tokens), _POSITIONS_AT_ONCE, _heads_a_pass(num_kv_heads)
+        _prompt_tokens(group, num_tokens), _POSITIONS_AT_ONCE, heads_tried
     ):
         geometry = Geometry(
-            row=row_layout(head_dim, form.value_dim),
+            row=row,
+            has_scales=has_scales(pages.dtype),
             page_tokens=page_tokens,
             tile_rows=rows,
             num_kv_heads=num_kv_heads,

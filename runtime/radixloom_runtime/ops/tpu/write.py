@@ -111,11 +111,10 @@ class Writer(NamedTuple):
         """Put `new`, turned down by `turn` rows, into rows low ... past - 1 of `old`.
 
         In float32, where rows can be turned and chosen one by one; a head at a time, to need few
-        registers.
+        registers. What is smaller comes through that unchanged, int8 too.
         """
         num_rows = old.shape[0]
-        for head in range(self.geometry.heads_a_pass):
-            at = self.geometry.head_lanes(head, slice(0, self.geometry.row.lanes))
+        for at in self.geometry.pieces:
             turned = pltpu.roll(new[:, at].astype(jnp.float32), turn, 0)[:num_rows]
             row = jax.lax.broadcasted_iota(jnp.int32, turned.shape, 0)
             merged = jnp.where((row >= low) & (row < past), turned, old[:, at].astype(jnp.float32))

@@ -51,6 +51,7 @@ class Findings:
 
     architecture: str
     dtype: str
+    kv_dtype: str
     target: str
     """The slice in words."""
     num_devices: int

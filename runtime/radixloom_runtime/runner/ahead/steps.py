@@ -134,6 +134,7 @@ def _findings(model: Model, limits: Limits, target: Target, history: Any) -> Fin
     return Findings(
         architecture=model.config.architecture,
         dtype=jnp.dtype(model.dtype).name,
+        kv_dtype=jnp.dtype(model.kv_dtype).name,
         target=target.summary,
         num_devices=len(target.devices),
         devices_per_chip=target.devices_per_chip,

@@ -11,6 +11,7 @@ from support.attention_cases import (
     check,
     forms,
     make_case,
+    pages_dtypes,
     windows,
 )
 
@@ -63,6 +64,13 @@ def test_a_latent_is_key_and_value_of_all_heads():
     check_mixed(Shape(4, 1, 40, value_dim=32), Form(scale=0.2, value_dim=32))
 
 
+@pytest.mark.parametrize("shape", [SMALL, Shape(4, 1, 40, value_dim=32)], ids=["heads", "latent"])
+@pytest.mark.parametrize("pages_dtype", ["float8_e4m3fn", "int8"])
+def test_pages_of_eight_bits_are_read_as_what_they_know(shape, pages_dtype):
+    form = Form(scale=0.2, value_dim=shape.value_dim)
+    check_mixed(shape, form, window=100, with_sinks=True, pages_dtype=pages_dtype)
+
+
 def test_blocks_outside_the_window_and_beyond_the_end_are_not_read():
     check_mixed(SMALL, Form(scale=0.25), window=20, reads=(BLOCK_TOKENS, BLOCK_TOKENS))
 
@@ -71,8 +79,13 @@ def test_blocks_outside_the_window_and_beyond_the_end_are_not_read():
 @pytest.mark.timeout(300)
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    batch=batches(page_tokens=16, most_tokens=64), form=forms, window=windows, sinks=st.booleans()
+    batch=batches(page_tokens=16, most_tokens=64),
+    form=forms,
+    window=windows,
+    sinks=st.booleans(),
+    pages_dtype=pages_dtypes,
 )
-def test_any_batch_equals_the_formula(batch, form, window, sinks):
+def test_any_batch_equals_the_formula(batch, form, window, sinks, pages_dtype):
     case = make_case(batch, SMALL, num_tokens=64)
-    check(CPUAttention(), case, SMALL, form, window=window, with_sinks=sinks)
+    how = {"window": window, "with_sinks": sinks, "pages_dtype": pages_dtype}
+    check(CPUAttention(), case, SMALL, form, **how)

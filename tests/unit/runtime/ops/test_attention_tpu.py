@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax.numpy as jnp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from support.attention_cases import (
     check,
     forms,
     make_case,
+    pages_dtypes,
     windows,
 )
 
@@ -26,6 +28,7 @@ from radixloom_runtime.ops.attention import Form
 from radixloom_runtime.ops.attention_cpu import CPUAttention
 from radixloom_runtime.ops.attention_tpu import TPUAttention
 
+FLOAT32 = jnp.dtype("float32")
 ROOT = Path(__file__).parents[4]
 
 INTERPRETED = TPUAttention(interpret=True)
@@ -64,11 +67,50 @@ def test_pages_that_are_not_whole_tiles_are_refused():
 
 @pytest.mark.parametrize(("heads", "page_lanes"), [(64, 128), (80, 256), (128, 256), (192, 384)])
 def test_a_key_and_its_value_share_a_row_where_it_saves_a_tile(heads, page_lanes):
-    assert TPUAttention().page_shape(3, heads, latent=False) == (3 * page_lanes,)
+    assert TPUAttention().page_shape(3, heads, latent=False, dtype=FLOAT32) == (3 * page_lanes,)
 
 
 def test_a_latent_takes_its_own_lanes_alone():
-    assert TPUAttention().page_shape(1, 576, latent=True) == (640,)
+    assert TPUAttention().page_shape(1, 576, latent=True, dtype=FLOAT32) == (640,)
+
+
+@pytest.mark.parametrize(
+    ("kv_heads", "head_dim", "latent", "lanes"),
+    [
+        (8, 128, False, 8 * 256 + 128),
+        (32, 128, False, 4 * (8 * 256 + 128)),
+        (1, 128, False, 256 + 128),
+        (3, 64, False, 3 * 128 + 128),
+        (32, 80, False, 32 * 256),
+        (1, 576, True, 640),
+    ],
+)
+def test_scales_take_the_padding_or_one_tile_for_some_heads(kv_heads, head_dim, latent, lanes):
+    page_shape = TPUAttention().page_shape
+    assert page_shape(kv_heads, head_dim, latent=latent, dtype=jnp.dtype("int8")) == (lanes,)
+    floats = page_shape(kv_heads, head_dim, latent=latent, dtype=jnp.dtype("float8_e4m3fn"))
+    assert floats == page_shape(kv_heads, head_dim, latent=latent, dtype=FLOAT32)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("pages_dtype", ["bfloat16", "float8_e4m3fn", "int8"])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        Shape(9, 3, 64, page_tokens=32),
+        Shape(40, 20, 128, page_tokens=32),
+        Shape(4, 2, 80, page_tokens=64),
+        Shape(4, 1, 40, page_tokens=32, value_dim=32),
+        Shape(4, 1, 192, page_tokens=32, value_dim=128),
+    ],
+    ids=["9/3 heads", "passes over the heads", "head 80", "latent", "latent by tiles"],
+)
+def test_pages_of_fewer_bits_are_read_as_what_they_know(shape, pages_dtype):
+    form = Form(scale=shape.head_dim**-0.5, value_dim=shape.value_dim)
+    check_mixed(shape, form, window=100, with_sinks=True, pages_dtype=pages_dtype)
+    case = make_case(SHARED, shape)
+    check(INTERPRETED, case, shape, form, pages_dtype=pages_dtype)
 
 
 @pytest.mark.slow
@@ -87,19 +129,22 @@ def test_all_head_dims_equal_the_formula(head_dim):
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
-    ("shape", "form", "window", "sinks"),
+    ("shape", "form", "window", "sinks", "pages_dtype"),
     [
-        (Shape(9, 3, 64), Form(scale=0.125), None, False),
-        (Shape(4, 1, 40, value_dim=32), Form(scale=0.2, value_dim=32), None, False),
-        (Shape(4, 2, 128, page_tokens=64), Form(scale=0.1, soft_cap=4.0), 70, True),
-        (Shape(20, 10, 16), Form(scale=0.25), 300, False),
+        (Shape(9, 3, 64), Form(scale=0.125), None, False, ""),
+        (Shape(9, 3, 64, page_tokens=32), Form(scale=0.125), 70, True, "int8"),
+        (Shape(4, 1, 40, value_dim=32), Form(scale=0.2, value_dim=32), None, False, ""),
+        (Shape(4, 2, 128, page_tokens=64), Form(scale=0.1, soft_cap=4.0), 70, True, ""),
+        (Shape(20, 10, 16), Form(scale=0.25), 300, False, ""),
     ],
-    ids=["9/3 heads", "latent", "window, sinks and cap", "two passes over the heads"],
+    ids=["9/3 heads", "int8", "latent", "window, sinks and cap", "two passes over the heads"],
 )
-def test_no_copy_races_with_another_or_is_used_before_it_is_waited_for(shape, form, window, sinks):
-    check_mixed(shape, form, LIKE_A_TPU, window=window, with_sinks=sinks)
-    case = make_case(SHARED, shape)
-    check(LIKE_A_TPU, case, shape, form, window=window, with_sinks=sinks)
+def test_no_copy_races_with_another_or_is_used_before_it_is_waited_for(
+    shape, form, window, sinks, pages_dtype
+):
+    how = {"window": window, "with_sinks": sinks, "pages_dtype": pages_dtype}
+    check_mixed(shape, form, LIKE_A_TPU, **how)
+    check(LIKE_A_TPU, make_case(SHARED, shape), shape, form, **how)
     assert interpret_pallas_call.races is not None
     assert not interpret_pallas_call.races.races_found
 
@@ -137,13 +182,22 @@ def shapes(draw: st.DrawFn) -> Shape:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
-@given(data=st.data(), shape=shapes(), window=windows, sinks=st.booleans())
-def test_any_shape_equals_the_formula(data, shape, window, sinks):
+@given(
+    data=st.data(),
+    shape=shapes(),
+    window=windows,
+    sinks=st.booleans(),
+    pages_dtype=pages_dtypes,
+)
+def test_any_shape_equals_the_formula(data, shape, window, sinks, pages_dtype):
+    if shape.page_tokens % TPUAttention().page_multiple(jnp.dtype(pages_dtype)):
+        pages_dtype = "float32"
     batch = data.draw(batches(page_tokens=shape.page_tokens, most_tokens=48))
     form = Form(scale=shape.head_dim**-0.5, soft_cap=5.0, value_dim=shape.value_dim)
     case = make_case(batch, shape, num_tokens=48)
+    how = {"window": window, "with_sinks": sinks, "pages_dtype": pages_dtype}
     for kernel in (INTERPRETED, CPUAttention()):
-        check(kernel, case, shape, form, window=window, with_sinks=sinks)
+        check(kernel, case, shape, form, **how)
 
 
 @pytest.mark.slow

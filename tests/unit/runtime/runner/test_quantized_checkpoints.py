@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from support.goldens import folder as folder_of
 from support.goldens import golden
+from support.logprob_error import error, top_logprobs
 from support.quantized_folders import KINDS, quantize, with_float_experts
-from support.step_driver import Job, run
 from support.tiny_models import quantized_model, runner_of
 
 from bench.plan_table import CONFIGS
@@ -35,14 +35,6 @@ KEPT_AS = {
     "compressed-fp8": "float8_e4m3fn",
     "fp8-blocks": "float8_e4m3fn",
 }
-
-
-def logprobs(runner, name):
-    """Of the 20 likeliest tokens at each position of a prompt, by token."""
-    job = Job(golden(name)["ids_3"].tolist(), 8, row=1, pages=range(20, 26), prompt_logprobs=20)
-    run(runner, [job], chunk_tokens=20)
-    tops = [top for result in job.prompt_results for top in result.prompt_tops]
-    return tops, job.ids
 
 
 def assert_equal(one, other, tolerance):
@@ -71,16 +63,16 @@ def test_matrices_are_kept_as_the_format_allows(tmp_path, kind):
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "compressed-w8a8"])
 def test_logprobs_equal_those_of_the_matrices_it_stands_for(tmp_path, name, kind, stacked):
     folder, stands_for = quantize(name, tmp_path, kind)
-    small = logprobs(runner_of(quantized_model(folder, stacked=stacked), folder), name)
-    dense = logprobs(runner_of(quantized_model(stands_for), stands_for), name)
+    small = top_logprobs(runner_of(quantized_model(folder, stacked=stacked), folder), name)
+    dense = top_logprobs(runner_of(quantized_model(stands_for), stands_for), name)
     assert small[1] == dense[1]
     assert_equal(small, dense, 1e-3)
 
 
 def test_kept_in_groups_of_four_bits_the_numbers_are_right(tmp_path):
     folder, stands_for = quantize(DENSE, tmp_path, "awq")
-    small = logprobs(runner_of(quantized_model(folder), folder), DENSE)
-    dense = logprobs(runner_of(quantized_model(stands_for), stands_for), DENSE)
+    small = top_logprobs(runner_of(quantized_model(folder), folder), DENSE)
+    dense = top_logprobs(runner_of(quantized_model(stands_for), stands_for), DENSE)
     assert small[1] == dense[1]
     assert_equal(small, dense, 1e-3)
 
@@ -91,8 +83,8 @@ def test_kept_in_groups_of_four_bits_the_numbers_are_right(tmp_path):
 @pytest.mark.parametrize("shape", [MeshShape(tensor=2), MeshShape(expert=2, tensor=2)])
 def test_cut_over_devices_the_answer_is_the_same(tmp_path, name, kind, shape):
     folder, _ = quantize(name, tmp_path, kind)
-    one = logprobs(runner_of(quantized_model(folder), folder), name)
-    several = logprobs(runner_of(quantized_model(folder, mesh_shape=shape), folder), name)
+    one = top_logprobs(runner_of(quantized_model(folder), folder), name)
+    several = top_logprobs(runner_of(quantized_model(folder, mesh_shape=shape), folder), name)
     assert several[1] == one[1]
     assert_equal(several, one, 5e-3 if kind == "compressed-w8a8" else 1e-3)
 
@@ -102,8 +94,8 @@ def test_not_kept_small_on_request_the_answer_is_the_same(tmp_path):
     folder, _ = quantize(DENSE, tmp_path, "fp8-blocks")
     model = quantized_model(folder, "none")
     assert all(spec.form is None for spec in model.specs)
-    small = logprobs(runner_of(quantized_model(folder), folder), DENSE)
-    assert_equal(logprobs(runner_of(model, folder), DENSE), small, 1e-3)
+    small = top_logprobs(runner_of(quantized_model(folder), folder), DENSE)
+    assert_equal(top_logprobs(runner_of(model, folder), DENSE), small, 1e-3)
 
 
 GPT_OSS = "gpt-oss-mxfp4"
@@ -126,13 +118,13 @@ def test_experts_in_floats_and_in_four_bits_give_the_same(tmp_path):
     floats = with_float_experts(tmp_path / "floats")
     model = quantized_model(floats)
     assert all(spec.form is None for spec in model.specs)
-    dense = logprobs(runner_of(model, floats), GPT_OSS)
+    dense = top_logprobs(runner_of(model, floats), GPT_OSS)
     assert dense[1] == golden(GPT_OSS)["greedy_3"].tolist()[:8]
     folder = folder_of(GPT_OSS)
-    assert_equal(logprobs(runner_of(quantized_model(folder), folder), GPT_OSS), dense, 1e-3)
+    assert_equal(top_logprobs(runner_of(quantized_model(folder), folder), GPT_OSS), dense, 1e-3)
     made_dense = quantized_model(folder, "none")
     assert all(spec.form is None for spec in made_dense.specs)
-    assert_equal(logprobs(runner_of(made_dense, folder), GPT_OSS), dense, 1e-3)
+    assert_equal(top_logprobs(runner_of(made_dense, folder), GPT_OSS), dense, 1e-3)
 
 
 @pytest.mark.slow
@@ -143,7 +135,7 @@ def test_experts_of_one_tensor_are_rounded_to_int8_alike_from_floats_and_from_fo
         kept = {spec.form.dtype for spec in model.specs if spec.form is not None}
         assert kept == {"int8"}
     one, other = (
-        logprobs(runner_of(model, source), GPT_OSS)
+        top_logprobs(runner_of(model, source), GPT_OSS)
         for model, source in zip(models, (folder, floats), strict=True)
     )
     assert_equal(one, other, 1e-3)
@@ -211,19 +203,8 @@ def test_a_quantized_model_stays_near_the_float32_goldens(name, wanted, tmp_path
         source = folder_of(name)
         model = quantized_model(source, wanted)
     assert any(spec.form is not None for spec in model.specs)
-    mean, share = error(logprobs(runner_of(model, source), name)[0], golden(name))
+    mean, share = error(top_logprobs(runner_of(model, source), name)[0], golden(name))
     most, least = ERRORS[wanted]
     assert mean <= most
     assert share >= least
     assert mean > 1e-5, "nothing was rounded"
-
-
-def error(tops, data) -> tuple[float, float]:
-    """Mean |difference of a logprob| over tokens that both name, and top-1 agreement."""
-    differences, agree = [], []
-    for top, ids, values in zip(tops, data["all_top_ids"], data["all_top_logprobs"], strict=False):
-        known = dict(zip(ids.tolist(), values.tolist(), strict=True))
-        pairs = zip(top.ids.tolist(), top.logprobs.tolist(), strict=True)
-        differences += [abs(value - known[i]) for i, value in pairs if i in known]
-        agree.append(top.ids[0] == ids[0])
-    return float(np.mean(differences)), float(np.mean(agree))

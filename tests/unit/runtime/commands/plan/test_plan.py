@@ -87,11 +87,24 @@ def test_a_model_that_fits_is_told_with_the_compilers_figures(tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_about_twice_the_tokens_fit_in_eight_bits():
+    model = str(CONFIGS / "qwen3-8b.json")
+    tokens: dict[str, int] = {}
+    for dtype in ("auto", "fp8", "int8"):
+        where = ("--tpu", "v6e", "--topology", "1x1", "--steps", "none", "--json")
+        planned = _plan("--model", model, *where, "--kv-cache-dtype", dtype)
+        assert planned.returncode == 0, planned.stderr
+        tokens[dtype] = json.loads(planned.stdout)["kv_tokens"]
+    assert tokens["fp8"] == pytest.approx(2 * tokens["auto"], abs=128)
+    assert 1.85 < tokens["int8"] / tokens["auto"] < 2
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("name", "asked"),
     [
-        ("llama-tied", ()),
+        ("llama-tied", ("--kv-cache-dtype", "int8")),
         ("qwen3-moe-sparse", ("--tensor-parallel", "2", "--expert-parallel", "2")),
     ],
 )

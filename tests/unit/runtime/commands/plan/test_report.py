@@ -25,6 +25,7 @@ STEP = StepFindings(
 FOUND = Findings(
     architecture="Qwen3ForCausalLM",
     dtype="bfloat16",
+    kv_dtype="int8",
     target="v7x 2x2x1 (1 host x 4 chips)",
     num_devices=8,
     devices_per_chip=2,
@@ -53,7 +54,7 @@ def test_the_table_tells_memory_of_a_device_and_each_step():
         "of each device         GiB",
         "HBM                  20.00  usable, by the compiler",
         "weights               2.00",
-        "KV pages              7.00  65536 tokens in pages of 64; requests up to 40960",
+        "KV pages              7.00  65536 tokens in pages of 64 of int8; requests up to 40960",
         "peak of a step       10.00  50% of HBM",
         "",
         "step               arguments  temporaries      peak   compile  collectives",
@@ -90,10 +91,11 @@ def _request(*argv: str) -> options.Request:
 
 
 def test_what_was_saved_is_found_by_a_start_with_the_same_shapes():
-    request = _request("--tpu", "v7x", "--topology", "2x2x1", "--expert-parallel", "2")
+    flags = ("--expert-parallel", "2", "--kv-cache-dtype", "int8")
+    request = _request("--tpu", "v7x", "--topology", "2x2x1", *flags)
     assert report.how_to_start(request, Path("compiled"), FOUND) == (
         "saved; start with: radixloom serve --compile-cache-dir compiled --dtype bfloat16"
-        " --page-tokens 64 --kv-cache-tokens 65536 --max-model-len 40960"
+        " --page-tokens 64 --kv-cache-dtype int8 --kv-cache-tokens 65536 --max-model-len 40960"
         " --max-running-requests 256 --step-tokens 2048 --tensor-parallel 8 --expert-parallel 2\n"
     )
 
