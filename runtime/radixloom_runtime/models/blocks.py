@@ -19,7 +19,6 @@ from jaxtyping import Array, Float, Int
 from typing_extensions import override
 
 from radixloom_runtime.models.collectives import (
-    gather,
     largest_over,
     mean_over,
     num_shards,
@@ -125,7 +124,7 @@ class Embedding(nnx.Module):
         self, checkpoint: str, config: ModelConfig, dtype: jnp.dtype, *, is_unit: bool = False
     ) -> None:
         """`is_unit`: each column is divided by its length, over the whole vocabulary."""
-        dims = ((Axis("vocab", config.vocab_size),), (Axis("embed", config.embed_dim),))
+        dims = ((vocabulary_axis(config),), (Axis("embed", config.embed_dim),))
         self.vocab_size = config.vocab_size
         stored, transform = (
             (Stored(f"{checkpoint}.weight", dims),),
@@ -144,8 +143,13 @@ class Embedding(nnx.Module):
         return sum_over(jnp.where(is_held[:, None], found, 0), "vocab")
 
     def logits(self, x: Float[Array, "T D"]) -> Float[Array, "T V"]:
-        """Score all tokens, in float32."""
-        return gather(scores(x, self.table[...]), "vocab")[:, : self.vocab_size]
+        """Score this device's part of the vocabulary, in float32; filling has any score."""
+        return scores(x, self.table[...])
+
+
+def vocabulary_axis(config: ModelConfig) -> Axis:
+    """Return the axis of tokens that are scored."""
+    return Axis("vocab", config.vocab_size)
 
 
 class GatedMLP(nnx.Module):

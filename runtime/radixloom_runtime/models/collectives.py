@@ -8,6 +8,7 @@ import jax
 from jaxtyping import Array
 
 from radixloom_runtime.models.sharding import RULES, Axis, Dim
+from radixloom_runtime.ops.shards import Shards
 
 
 def num_shards(name: str) -> int:
@@ -60,10 +61,10 @@ def mean_over(x: Array, name: str) -> Array:
     return jax.lax.pmean(x, axes) if axes else x
 
 
-def gather(x: Array, name: str) -> Array:
-    """Lay the parts of the last dimension side by side, for every device."""
-    axes = _wide_axes(name)
-    return jax.lax.all_gather(x, axes, axis=x.ndim - 1, tiled=True) if axes else x
+def shards_of(axis: Axis) -> Shards:
+    """Tell where this device's part of an axis lies, for what asks over all parts."""
+    first = shard_index(axis.name) * local_size(axis)
+    return Shards(axis.size, first, _wide_axes(axis.name), _wide_axes("groups"))
 
 
 def of_all_groups(x: Array) -> Array:

@@ -12,7 +12,8 @@ from jaxtyping import Array, Float, Int
 from typing_extensions import override
 
 from radixloom_runtime.models.attention import SelfAttention
-from radixloom_runtime.models.blocks import Embedding, GatedMLP, RMSNorm
+from radixloom_runtime.models.blocks import Embedding, GatedMLP, RMSNorm, vocabulary_axis
+from radixloom_runtime.models.collectives import num_shards, shards_of
 from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.models.gated_delta import GatedDeltaNet
 from radixloom_runtime.models.history import History
@@ -101,10 +102,15 @@ class Decoder(nnx.Module):
         return self.stack(x, history, StepInput(cos, sin, batch, rows))
 
     def logits(self, hidden: Float[Array, "R D"]) -> Float[Array, "R V"]:
-        """Score the next token of chosen tokens, in float32."""
+        """Score the next token of chosen tokens, in float32: this device's part of all tokens."""
         scores = (self.head or self.embedding).logits(self.norm(hidden))
         cap = self.config.logit_soft_cap
-        return scores if cap is None else cap * jnp.tanh(scores / cap)
+        capped = scores if cap is None else cap * jnp.tanh(scores / cap)
+        shards = shards_of(vocabulary_axis(self.config))
+        if num_shards("vocab") * capped.shape[-1] == shards.size:
+            return capped
+        is_token = shards.indices(capped.shape[-1]) < shards.size
+        return jnp.where(is_token, capped, -jnp.inf)
 
 
 def _attention(

@@ -65,7 +65,7 @@ class CausalLM(Protocol):
         ...
 
     def logits(self, hidden: Float[Array, "R D"]) -> Float[Array, "R V"]:
-        """Score the next token of chosen tokens, in float32."""
+        """Score the next token of chosen tokens, in float32: this device's part of all tokens."""
         ...
 
 

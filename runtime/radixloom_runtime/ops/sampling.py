@@ -6,6 +6,10 @@
 The draw is Gumbel-max with the key (seed, position), so the same request draws the same tokens in
 any batch. Each costly part stands under a `lax.cond`: a batch without need of it does not pay.
 
+The vocabulary may lie on several devices (`ops.shards`): each works on its own part of the logits,
+and only numbers of a row are exchanged, never the logits. What a token draws is noise of its own,
+so it does not matter where it lies.
+
 Nothing is sorted. A kept set is {token: value >= threshold}, and the threshold is found exactly by
 bisection over the 32 bits of the float, with one pass over the vocabulary per bit; tokens that tie
 with the last kept one are kept too.
@@ -16,11 +20,18 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Bool, Float, Int, UInt
+
+from radixloom_runtime.ops.shards import Shards
 
 IN_PROMPT = 1 << 30
 IS_STOP = 1 << 29
 COUNT_MASK = IS_STOP - 1
+
+_SIGN_AND_EXPONENT_BITS = 9
+_BITS_OF_ONE = 0x3F800000
+"""Of 1.0 as float32; below are the 23 bits of its mantissa."""
 
 MAX_TOP = 20
 """How many of the most likely tokens are reported."""
@@ -43,7 +54,7 @@ class Choice(NamedTuple):
 
 
 class Vocabulary(NamedTuple):
-    """What is kept per row and token; B rows, of which a step samples some."""
+    """What is kept per row and token of this device; B rows, of which a step samples some."""
 
     facts: Int[Array, "B V"]
     """Output count | IN_PROMPT | IS_STOP."""
@@ -64,18 +75,20 @@ def sample(
     vocabulary: Vocabulary,
     rows: Int[Array, " R"],
     positions: Int[Array, " R"],
+    shards: Shards | None = None,
 ) -> Int[Array, " R"]:
-    """Choose for each row the token at its position."""
+    """Choose for each row the token at its position; `shards` where logits are only a part."""
+    shards = shards or Shards(logits.shape[-1])
     logits = jax.lax.cond(
         jnp.any(choice.adjusts != 0),
         lambda: adjust(logits, choice, vocabulary, rows, positions),
         lambda: logits,
     )
-    greedy = jnp.argmax(logits, axis=-1).astype(jnp.int32)
+    greedy = shards.argmax(logits)
     warm = choice.temperature > 0
     return jax.lax.cond(
-        jnp.any(warm),
-        lambda: jnp.where(warm, _draw(logits, choice, positions), greedy),
+        shards.wanted(warm),
+        lambda: jnp.where(warm, _draw(logits, choice, positions, shards), greedy),
         lambda: greedy,
     )
 
@@ -103,55 +116,72 @@ def adjust(
 
 
 def _draw(
-    logits: Float[Array, "R V"], choice: Choice, positions: Int[Array, " R"]
+    logits: Float[Array, "R V"], choice: Choice, positions: Int[Array, " R"], shards: Shards
 ) -> Int[Array, " R"]:
     warm = choice.temperature > 0
     scaled = logits / jnp.where(warm, choice.temperature, 1.0)[:, None]
-    kept = truncate(scaled, choice)
-    noise = jax.vmap(_noise, in_axes=(0, 0, None))(choice.seed, positions, logits.shape[-1])
-    return jnp.argmax(kept + noise, axis=-1).astype(jnp.int32)
+    kept = truncate(scaled, choice, shards)
+    token_ids = shards.indices(logits.shape[-1]).astype(jnp.uint32)
+    noise = jax.vmap(gumbel, in_axes=(0, 0, None))(choice.seed, positions, token_ids)
+    return shards.argmax(kept + noise)
 
 
-def _noise(seed: Array, position: Array, size: int) -> Float[Array, " V"]:
+def gumbel(seed: Array, position: Array, token_ids: UInt[Array, " V"]) -> Float[Array, " V"]:
+    """Return the noise of these tokens: what `jax.random.gumbel` gives the whole vocabulary."""
     key = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), position)
-    return jax.random.gumbel(key, (size,), jnp.float32)
+    counters = jnp.concatenate([jnp.zeros_like(token_ids), token_ids])
+    first, second = jnp.split(threefry_2x32(jax.random.key_data(key), counters), 2)
+    mantissa = (first ^ second) >> _SIGN_AND_EXPONENT_BITS
+    one_to_two = jax.lax.bitcast_convert_type(mantissa | _BITS_OF_ONE, jnp.float32)
+    least = jnp.finfo(jnp.float32).tiny
+    uniform = jnp.maximum(least, (one_to_two - 1.0) * (1.0 - least) + least)
+    return -jnp.log(-jnp.log(uniform))
 
 
-def truncate(logits: Float[Array, "R V"], choice: Choice) -> Float[Array, "R V"]:
+def truncate(
+    logits: Float[Array, "R V"], choice: Choice, shards: Shards | None = None
+) -> Float[Array, "R V"]:
     """Set the logits of tokens that may not be drawn to -inf: top-k, then top-p, then min-p."""
-    logits = _if_any(choice.top_k > 0, _keep_top_k, logits, choice)
-    logits = _if_any(choice.top_p < 1, _keep_top_p, logits, choice)
-    return _if_any(choice.min_p > 0, _keep_min_p, logits, choice)
+    shards = shards or Shards(logits.shape[-1])
+    logits = _if_any(choice.top_k > 0, _keep_top_k, logits, choice, shards)
+    logits = _if_any(choice.top_p < 1, _keep_top_p, logits, choice, shards)
+    return _if_any(choice.min_p > 0, _keep_min_p, logits, choice, shards)
 
 
 def _if_any(
     wanted: Bool[Array, " R"],
-    keep: Callable[[Array, Choice], Bool[Array, "R V"]],
+    keep: Callable[[Array, Choice, Shards], Bool[Array, "R V"]],
     logits: Float[Array, "R V"],
     choice: Choice,
+    shards: Shards,
 ) -> Float[Array, "R V"]:
     def apply() -> Array:
-        return jnp.where(keep(logits, choice) | ~wanted[:, None], logits, -jnp.inf)
+        return jnp.where(keep(logits, choice, shards) | ~wanted[:, None], logits, -jnp.inf)
 
-    return jax.lax.cond(jnp.any(wanted), apply, lambda: logits)
+    return jax.lax.cond(shards.wanted(wanted), apply, lambda: logits)
 
 
-def _keep_top_k(logits: Float[Array, "R V"], choice: Choice) -> Bool[Array, "R V"]:
+def _keep_top_k(logits: Float[Array, "R V"], choice: Choice, shards: Shards) -> Bool[Array, "R V"]:
     one_each = jnp.ones_like(logits)
-    return _heaviest(logits, one_each, jnp.clip(choice.top_k, 1, logits.shape[-1]))
+    return _heaviest(logits, one_each, jnp.clip(choice.top_k, 1, shards.size), shards)
 
 
-def _keep_top_p(logits: Float[Array, "R V"], choice: Choice) -> Bool[Array, "R V"]:
-    return _heaviest(logits, jax.nn.softmax(logits, axis=-1), choice.top_p)
+def _keep_top_p(logits: Float[Array, "R V"], choice: Choice, shards: Shards) -> Bool[Array, "R V"]:
+    above_zero = jnp.exp(logits - _largest(logits, shards))
+    total = shards.total(jnp.sum(above_zero, axis=-1, keepdims=True))
+    return _heaviest(logits, above_zero / total, choice.top_p, shards)
 
 
-def _keep_min_p(logits: Float[Array, "R V"], choice: Choice) -> Bool[Array, "R V"]:
-    least = jnp.max(logits, axis=-1, keepdims=True) + jnp.log(choice.min_p)[:, None]
-    return logits >= least
+def _keep_min_p(logits: Float[Array, "R V"], choice: Choice, shards: Shards) -> Bool[Array, "R V"]:
+    return logits >= _largest(logits, shards) + jnp.log(choice.min_p)[:, None]
+
+
+def _largest(logits: Float[Array, "R V"], shards: Shards) -> Float[Array, "R 1"]:
+    return shards.largest(jnp.max(logits, axis=-1, keepdims=True))
 
 
 def _heaviest(
-    logits: Float[Array, "R V"], mass: Float[Array, "R V"], target: Array
+    logits: Float[Array, "R V"], mass: Float[Array, "R V"], target: Array, shards: Shards
 ) -> Bool[Array, "R V"]:
     """Keep the fewest greatest logits whose mass reaches `target`, and the ties of the last."""
     order = _sortable(logits)
@@ -159,8 +189,8 @@ def _heaviest(
 
     def add_bit(index: Array, threshold: UInt[Array, " R"]) -> UInt[Array, " R"]:
         higher = threshold | (jnp.uint32(1) << (31 - index).astype(jnp.uint32))
-        reached = jnp.sum(jnp.where(order >= higher[:, None], mass, 0.0), axis=-1) >= target
-        return jnp.where(reached, higher, threshold)
+        heavy = jnp.sum(jnp.where(order >= higher[:, None], mass, 0.0), axis=-1)
+        return jnp.where(shards.total(heavy) >= target, higher, threshold)
 
     lowest = jnp.zeros(logits.shape[0], jnp.uint32)
     return order >= jax.lax.fori_loop(0, 32, add_bit, lowest)[:, None]
@@ -172,12 +202,28 @@ def _sortable(values: Float[Array, "R V"]) -> UInt[Array, "R V"]:
     return jnp.where(bits >> 31 == 1, ~bits, bits | jnp.uint32(1 << 31))
 
 
-def logprobs_of(logits: Float[Array, "R V"], chosen: Int[Array, " R"]) -> Logprobs:
+def logprobs_of(
+    logits: Float[Array, "R V"], chosen: Int[Array, " R"], shards: Shards | None = None
+) -> Logprobs:
     """Natural-log probabilities of `chosen` and of the most likely tokens."""
-    normalizer = jax.nn.logsumexp(logits, axis=-1, keepdims=True)
-    of_chosen = jnp.take_along_axis(logits, chosen[:, None], axis=-1) - normalizer
-    top, top_ids = jax.lax.top_k(logits, min(MAX_TOP, logits.shape[-1]))
-    return Logprobs(of_chosen[:, 0], top_ids.astype(jnp.int32), top - normalizer)
+    shards = shards or Shards(logits.shape[-1])
+    largest = _largest(logits, shards)
+    total = shards.total(jnp.sum(jnp.exp(logits - largest), axis=-1, keepdims=True))
+    normalizer = largest + jnp.log(total)
+    place = shards.here(chosen, logits.shape[-1])[:, None]
+    of_chosen = jnp.take_along_axis(logits, place, axis=-1, mode="fill", fill_value=0.0)
+    top, top_ids = _top(logits, shards)
+    return Logprobs((shards.total(of_chosen) - normalizer)[:, 0], top_ids, top - normalizer)
+
+
+def _top(logits: Float[Array, "R V"], shards: Shards) -> tuple[Array, Array]:
+    """Return the most likely tokens; of equally likely ones, the first."""
+    here, places = jax.lax.top_k(logits, min(MAX_TOP, logits.shape[-1]))
+    token_ids = (places + shards.first).astype(jnp.int32)
+    if not shards.axes:
+        return here, token_ids
+    top, among = jax.lax.top_k(shards.side_by_side(here), min(MAX_TOP, shards.size))
+    return top, jnp.take_along_axis(shards.side_by_side(token_ids), among, axis=-1)
 
 
 def no_logprobs(num_rows: int, vocab_size: int) -> Logprobs:

@@ -110,6 +110,11 @@ def of_groups(mesh: Mesh, axis: int, *, heads: int | None = None) -> NamedShardi
     return NamedSharding(mesh, PartitionSpec(*(axes.get(index) for index in range(last + 1))))
 
 
+def cut_by_tokens(mesh: Mesh) -> NamedSharding:
+    """Place an array [rows of all groups, vocabulary] as the logits lie."""
+    return NamedSharding(mesh, PartitionSpec(RULES["groups"].mesh_axes, RULES["vocab"].mesh_axes))
+
+
 def _too_few(shape: MeshShape, devices: Sequence[Any]) -> str:
     span = shape.expert * shape.tensor
     hint = "; --cpu-devices makes more of a CPU" if devices[0].platform == "cpu" else ""

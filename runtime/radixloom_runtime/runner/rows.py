@@ -7,18 +7,20 @@ Dense state (a row's token counts and biases over the vocabulary) is written onl
 that have use of it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Float, Int
 
+from radixloom_runtime.models.collectives import num_shards, shards_of
+from radixloom_runtime.models.sharding import Axis
 from radixloom_runtime.ops.sampling import IN_PROMPT, IS_STOP, Choice, Vocabulary
-from radixloom_runtime.runner.mesh import of_groups, shape_of
+from radixloom_runtime.runner.mesh import cut_by_tokens, of_groups, shape_of
 from radixloom_runtime.wire.messages import Sampling
 from radixloom_runtime.wire.plan import Int32s, PageGrant, RowStart
 
@@ -66,19 +68,35 @@ def initial_state(max_rows: int, table_pages: int, vocab_size: int, num_groups: 
 
 
 def make_rows(mesh: Mesh, max_rows: int, table_pages: int, vocab_size: int) -> RowState:
-    """Allocate a group's rows whole on each of its devices: all sample all, and find the same."""
-    make = partial(initial_state, max_rows, table_pages, vocab_size, shape_of(mesh).data)
-    return jax.jit(make, out_shardings=of_groups(mesh, 0))()
+    """Allocate a group's rows on its devices; of the vocabulary, each has what it scores."""
+    make, shapes = _made(mesh, max_rows, table_pages, vocab_size)
+    return jax.jit(make, out_shardings=jax.tree.map(_sharding, shapes))()
 
 
 def row_shapes(mesh: Mesh, max_rows: int, table_pages: int, vocab_size: int) -> RowState:
     """Return the shapes of `make_rows`, and how they lie on the mesh."""
-    make = partial(initial_state, max_rows, table_pages, vocab_size, shape_of(mesh).data)
+    return _made(mesh, max_rows, table_pages, vocab_size)[1]
 
-    def placed(shape: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-        return shape.update(sharding=of_groups(mesh, 0))
 
-    return jax.tree.map(placed, jax.eval_shape(make))
+def _made(
+    mesh: Mesh, max_rows: int, table_pages: int, vocab_size: int
+) -> tuple[Callable[[], RowState], RowState]:
+    """Return what makes rows, and its shapes as they lie on the mesh."""
+    axis, num_shards = Axis("vocab", vocab_size), shape_of(mesh).num_shards("vocab")
+    columns = axis.local_size(num_shards) * num_shards
+    make = partial(initial_state, max_rows, table_pages, columns, shape_of(mesh).data)
+    shapes = jax.eval_shape(make)
+
+    def placed(shape: Any, sharding: NamedSharding) -> Any:
+        return shape.update(sharding=sharding)
+
+    whole = jax.tree.map(partial(placed, sharding=of_groups(mesh, 0)), shapes)
+    cut = partial(placed, sharding=cut_by_tokens(mesh))
+    return make, whole._replace(vocabulary=jax.tree.map(cut, shapes.vocabulary))
+
+
+def _sharding(shape: Any) -> NamedSharding:
+    return shape.sharding
 
 
 def apply_changes(state: RowState, changes: Changes) -> RowState:
@@ -120,9 +138,10 @@ def write_dense(
     Ids out of range are padding; a row out of range: nothing is written in this group. Repeated
     IN_PROMPT must not carry into other bits: the host sends each (token, IN_PROMPT) once.
     """
-    keep = 1 - clear
-    facts = (vocabulary.facts[row] * keep).at[token_ids].add(kinds, mode="drop")
-    bias = (vocabulary.bias[row] * keep).at[token_ids].add(biases, mode="drop")
+    keep, columns = 1 - clear, vocabulary.facts.shape[1]
+    places = shards_of(Axis("vocab", num_shards("vocab") * columns)).here(token_ids, columns)
+    facts = (vocabulary.facts[row] * keep).at[places].add(kinds, mode="drop")
+    bias = (vocabulary.bias[row] * keep).at[places].add(biases, mode="drop")
     return Vocabulary(
         vocabulary.facts.at[row].set(facts, mode="drop"),
         vocabulary.bias.at[row].set(bias, mode="drop"),

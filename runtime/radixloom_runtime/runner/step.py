@@ -11,12 +11,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from radixloom_runtime.models.collectives import of_all_groups
+from radixloom_runtime.models.blocks import vocabulary_axis
+from radixloom_runtime.models.collectives import of_all_groups, shards_of
 from radixloom_runtime.models.history import History
 from radixloom_runtime.models.registry import CausalLM, Model, Weights
 from radixloom_runtime.ops import sampling
 from radixloom_runtime.ops.attention import Ragged
 from radixloom_runtime.ops.sampling import Logprobs, Vocabulary
+from radixloom_runtime.ops.shards import Shards
 from radixloom_runtime.runner.rows import RowState, apply_changes, choice_of
 from radixloom_runtime.runner.step_input import FROM_DEVICE, StepArrays, StepLayout
 
@@ -60,8 +62,9 @@ def run_step(
         slots=placed.slots,
     )
     hidden, history = network.hidden(placed.token_ids, placed.positions, batch, step.rows, history)
-    rows, sampled, logprobs = _sample(network, hidden, step, rows)
-    of_prompt = _prompt_logprobs(network, hidden, step, model) if layout.bucket.mixed else None
+    shards = shards_of(vocabulary_axis(model.config))
+    rows, sampled, logprobs = _sample(network, hidden, step, rows, shards)
+    of_prompt = _prompt_logprobs(network, hidden, step, shards) if layout.bucket.mixed else None
     output = StepOutput(sampled, logprobs, of_prompt)
     return history, rows, jax.tree.map(of_all_groups, output)
 
@@ -88,22 +91,29 @@ def _place_tokens(step: StepArrays, rows: RowState, num_pages: int, page_tokens:
 
 
 def _sample(
-    network: CausalLM, hidden: Float[Array, "T D"], step: StepArrays, rows: RowState
+    network: CausalLM,
+    hidden: Float[Array, "T D"],
+    step: StepArrays,
+    rows: RowState,
+    shards: Shards,
 ) -> tuple[RowState, Int[Array, " R"], Logprobs]:
     last = jnp.clip(step.offsets + step.lengths - 1, 0, hidden.shape[0] - 1)
     chosen = step.sample_rows
     logits = network.logits(hidden[last])
     positions = step.starts + step.lengths
     choice = choice_of(rows, chosen)
-    ids = sampling.sample(logits, choice, rows.vocabulary, chosen, positions)
+    ids = sampling.sample(logits, choice, rows.vocabulary, chosen, positions, shards)
     logprobs = jax.lax.cond(
-        step.header.wants_logprobs != 0,
-        lambda: sampling.logprobs_of(logits, ids),
-        lambda: sampling.no_logprobs(*logits.shape),
+        shards.wanted(step.header.wants_logprobs != 0),
+        lambda: sampling.logprobs_of(logits, ids, shards),
+        lambda: sampling.no_logprobs(len(logits), shards.size),
     )
     counts, is_newest = _settle_guesses(step, ids)
     scratch = rows.last_token.shape[0] - 1
-    counted = rows.vocabulary.facts.at[jnp.where(counts, chosen, scratch), ids].add(1)
+    place = shards.here(ids, logits.shape[-1])
+    counted = rows.vocabulary.facts.at[jnp.where(counts, chosen, scratch), place].add(
+        1, mode="drop"
+    )
     newest = jnp.where(is_newest, chosen, scratch)
     rows = rows._replace(
         last_token=rows.last_token.at[newest].set(ids),
@@ -135,7 +145,7 @@ def _settle_guesses(
 
 
 def _prompt_logprobs(
-    network: CausalLM, hidden: Float[Array, "T D"], step: StepArrays, model: Model
+    network: CausalLM, hidden: Float[Array, "T D"], step: StepArrays, shards: Shards
 ) -> Logprobs:
     """Score `next_ids` after each token, a block at a time; no block if nobody asked."""
     num_tokens = hidden.shape[0]
@@ -147,7 +157,7 @@ def _prompt_logprobs(
         first = index * PROMPT_LOGPROB_BLOCK
         part = jax.lax.dynamic_slice_in_dim(hidden, first, PROMPT_LOGPROB_BLOCK)
         ids = jax.lax.dynamic_slice_in_dim(next_ids, first, PROMPT_LOGPROB_BLOCK)
-        found = sampling.logprobs_of(network.logits(part), ids)
+        found = sampling.logprobs_of(network.logits(part), ids, shards)
         return Logprobs(
             *(
                 jax.lax.dynamic_update_slice_in_dim(all_, new, first, axis=0)
@@ -155,6 +165,6 @@ def _prompt_logprobs(
             )
         )
 
-    empty = sampling.no_logprobs(num_tokens + missing, model.config.vocab_size)
-    num_blocks = -(-step.header.num_prompt_logprobs // PROMPT_LOGPROB_BLOCK)
+    empty = sampling.no_logprobs(num_tokens + missing, shards.size)
+    num_blocks = shards.most(-(-step.header.num_prompt_logprobs // PROMPT_LOGPROB_BLOCK))
     return jax.lax.fori_loop(0, num_blocks, block, empty)

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jax.sharding import Mesh, PartitionSpec
 
 from radixloom_runtime.ops import sampling
-from radixloom_runtime.ops.sampling import IN_PROMPT, IS_STOP, Choice, Vocabulary
+from radixloom_runtime.ops.sampling import IN_PROMPT, IS_STOP, Choice, Logprobs, Vocabulary
+from radixloom_runtime.ops.shards import Shards
 
 VOCAB = 64
 ROWS = 4
@@ -174,3 +176,65 @@ def test_logprobs_are_of_the_raw_logits():
     order = np.argsort(-logits, axis=1)[:, : sampling.MAX_TOP]
     assert np.asarray(found.top_ids).tolist() == order.tolist()
     np.testing.assert_allclose(found.top, np.take_along_axis(expected, order, 1), atol=1e-5)
+
+
+def test_noise_is_that_of_the_whole_vocabulary_wherever_a_token_lies():
+    key = jax.random.fold_in(jax.random.key(7, impl="threefry2x32"), 11)
+    whole = np.asarray(jax.random.gumbel(key, (VOCAB,), jnp.float32))
+    some = jnp.arange(40, 50, dtype=jnp.uint32)
+    found = np.asarray(sampling.gumbel(jnp.uint32(7), jnp.int32(11), some))
+    assert found.tolist() == whole[40:50].tolist()
+
+
+DEVICES = 4
+
+
+def _on_each(logits, how, words, positions):
+    shards = Shards(VOCAB - 3, jax.lax.axis_index("x") * (VOCAB // DEVICES), ("x",))
+    ids = sampling.sample(logits, how, words, jnp.arange(ROWS), positions, shards)
+    return ids, sampling.logprobs_of(logits, ids, shards)
+
+
+def sample_on_devices(
+    logits: np.ndarray, how: Choice, words: Vocabulary, positions: list[int]
+) -> tuple[np.ndarray, Logprobs]:
+    """Sample with the vocabulary cut over devices; the last has three columns of filling."""
+    filled = np.pad(logits, ((0, 0), (0, 3)), constant_values=-np.inf)
+    wide = Vocabulary(*(jnp.pad(part, ((0, 0), (0, 3))) for part in words))
+    cut, whole = PartitionSpec(None, "x"), PartitionSpec()
+    on_each = jax.shard_map(
+        _on_each,
+        mesh=Mesh(np.array(jax.devices()[:DEVICES]), ("x",)),
+        in_specs=(cut, whole, cut, whole),
+        out_specs=(whole, whole),
+        check_vma=False,
+    )
+    return jax.jit(on_each)(jnp.asarray(filled), how, wide, jnp.array(positions, jnp.int32))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"temperature": 0.0},
+        {},
+        {"top_k": 7, "min_p": 0.02},
+        {"top_p": [0.3, 0.777, 0.95, 1.0], "top_k": [0, 5, 60, 1], "temperature": [1, 0.7, 2, 0]},
+        {"repetition_penalty": 1.3, "presence_penalty": 0.4, "adjusts": 1, "min_position": 9},
+    ],
+)
+def test_a_vocabulary_cut_over_devices_gives_the_tokens_of_one(how):
+    generator = np.random.default_rng(8)
+    logits = generator.normal(size=(ROWS, VOCAB - 3)).astype(np.float32)
+    logits[0, [5, 40]] = 9.0  # a tie, on two devices
+    facts = generator.integers(0, 3, logits.shape) + IS_STOP * (
+        generator.random(logits.shape) < 0.1
+    )
+    words = Vocabulary(jnp.asarray(facts, jnp.int32), jnp.zeros(logits.shape, jnp.float32))
+    positions = [5, 6, 7, 8]
+    one = draw(logits, choice(**how), positions, words)
+    ids, logprobs = sample_on_devices(logits, choice(**how), words, positions)
+    assert np.asarray(ids).tolist() == one.tolist()
+    expected = logprobs_of(jnp.asarray(logits), jnp.asarray(one))
+    assert np.asarray(logprobs.top_ids).tolist() == np.asarray(expected.top_ids).tolist()
+    np.testing.assert_allclose(logprobs.top, expected.top, atol=1e-5)
+    np.testing.assert_allclose(logprobs.chosen, expected.chosen, atol=1e-5)
