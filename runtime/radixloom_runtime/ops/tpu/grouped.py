@@ -8,13 +8,16 @@ XLA's own grouped product wants one array of a layer's experts, and copies it ou
 layers; here the layer is a number that says where blocks are fetched. Experts without rows are not
 fetched at all; one whose rows span several tiles is fetched once for each block of outputs.
 
+Where outputs are no whole tiles of lanes but inputs are, XLA lays matrices [in, out] in memory with
+their inputs side by side, to fill tiles. They are taken so, as [out, in], or XLA would turn them.
+
 Small numbers are made wide in the fast memory. Of two in a byte, the first of each belong to even
 inputs and the second to odd ones; so even and odd inputs are multiplied apart, and added.
 """
 
 from functools import partial
 from itertools import product
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -22,10 +25,11 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Float, Int
 
-from radixloom_runtime.ops.quantized import Matrix
-from radixloom_runtime.ops.tpu.geometry import tile_rows
+from radixloom_runtime.ops.quantized import Matrix, QuantizedMatrix
+from radixloom_runtime.ops.tpu.geometry import LANES, tile_rows
 from radixloom_runtime.ops.tpu.loops import Ref, Scalar
 from radixloom_runtime.ops.tpu.wide import (
+    dot,
     multiply_block,
     parts_of_inputs,
     stored_arrays,
@@ -76,7 +80,8 @@ def grouped_product(
     padded = jnp.pad(rows, ((0, -num_rows % tiles.rows), (0, 0)))
     visits, num_visits = plan_visits(group_sizes, layer, tiles.rows, len(padded))
     parts = parts_of_inputs(padded, matrices)
-    stored = stored_arrays(matrices)
+    is_turned = lies_turned(matrices)
+    stored = [jnp.swapaxes(matrices, 2, 3)] if is_turned else stored_arrays(matrices)
     return pl.pallas_call(
         partial(_body, matrices, tiles, len(parts)),
         out_shape=jax.ShapeDtypeStruct((len(padded), num_outs), rows.dtype),
@@ -85,10 +90,7 @@ def grouped_product(
             grid=(-(-num_outs // tiles.outs), num_visits),
             in_specs=[
                 *(pl.BlockSpec((tiles.rows, part.shape[1]), _rows_block) for part in parts),
-                *(
-                    pl.BlockSpec((None, None, array.shape[2], tiles.outs), _expert_block)
-                    for array in stored
-                ),
+                *(_expert_spec(array, tiles.outs, is_turned=is_turned) for array in stored),
             ],
             out_specs=pl.BlockSpec((tiles.rows, tiles.outs), _out_block),
         ),
@@ -130,13 +132,27 @@ def plan_visits(
     return Visits(*(part.astype(jnp.int32) for part in visits)), jnp.maximum(until[-1], 1)
 
 
+def lies_turned(matrices: Matrix) -> TypeGuard[Array]:
+    """Tell whether matrices lie in memory with their inputs side by side."""
+    num_in, num_out = matrices.shape[-2:]
+    is_plain = not isinstance(matrices, QuantizedMatrix)
+    return is_plain and num_out % LANES != 0 and num_in % LANES == 0
+
+
+def _expert_spec(array: Array, outs: int, *, is_turned: bool) -> pl.BlockSpec:
+    """Say which block of one expert is fetched: all its inputs, some outputs."""
+
+    def place(block: Scalar, visit: Scalar, *refs: Ref) -> tuple[Scalar, ...]:
+        visits = Visits(*refs)
+        within = (block, 0) if is_turned else (0, block)
+        return visits.layer[0], visits.expert[visit], *within
+
+    size = (outs, array.shape[3]) if is_turned else (array.shape[2], outs)
+    return pl.BlockSpec((None, None, *size), place)
+
+
 def _rows_block(_: Scalar, visit: Scalar, *visits: Ref) -> tuple[Scalar, ...]:
     return Visits(*visits).tile[visit], 0
-
-
-def _expert_block(outs: Scalar, visit: Scalar, *visits: Ref) -> tuple[Scalar, ...]:
-    planned = Visits(*visits)
-    return planned.layer[0], planned.expert[visit], 0, outs
 
 
 def _out_block(outs: Scalar, visit: Scalar, *visits: Ref) -> tuple[Scalar, ...]:
@@ -153,7 +169,11 @@ def _body(matrices: Matrix, tiles: Tiles, num_parts: int, *refs: Ref) -> None:
     index = jax.lax.broadcasted_iota(jnp.int32, (tiles.rows, tiles.outs), 0)
     row = visits.tile[visit] * tiles.rows + index
     is_own = (row >= visits.first[expert]) & (row < visits.past[expert])
-    found = multiply_block([part[...] for part in parts], matrices, [ref[...] for ref in blocks])
+    read = [ref[...] for ref in blocks]
+    if lies_turned(matrices):
+        found = dot(parts[0][...], read[0], inputs=1)
+    else:
+        found = multiply_block([part[...] for part in parts], matrices, read)
     out[...] = jnp.where(is_own, found.astype(out.dtype), out[...])
 
 

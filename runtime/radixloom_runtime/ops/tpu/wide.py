@@ -36,7 +36,7 @@ def parts_of_inputs(rows: Float[Array, "M I"], matrices: Matrix) -> list[Array]:
 def multiply_block(parts: list[Array], matrices: Matrix, blocks: list[Array]) -> Array:
     """Multiply rows by one block of `stored_arrays`; in float32."""
     if not isinstance(matrices, QuantizedMatrix):
-        return _dot(parts[0], blocks[0])
+        return dot(parts[0], blocks[0])
     values, stored_scales, *offsets = blocks
     scales = float_scales(stored_scales)
     numbers = [values.astype(jnp.float32)]
@@ -44,9 +44,9 @@ def multiply_block(parts: list[Array], matrices: Matrix, blocks: list[Array]) ->
         numbers = _nibbles(values, is_float=matrices.is_float)
     if scales.shape[0] == 1 and not offsets:
         whole = [number.astype(parts[0].dtype) for number in numbers]
-        return sum(map(_dot, parts, whole), start=jnp.float32(0)) * scales
+        return sum(map(dot, parts, whole), start=jnp.float32(0)) * scales
     wide = [_scaled(number, scales, offsets).astype(parts[0].dtype) for number in numbers]
-    return sum(map(_dot, parts, wide), start=jnp.float32(0))
+    return sum(map(dot, parts, wide), start=jnp.float32(0))
 
 
 def wide_bytes(matrices: Matrix, num_in: int, num_outs: int, itemsize: int) -> int:
@@ -56,12 +56,15 @@ def wide_bytes(matrices: Matrix, num_in: int, num_outs: int, itemsize: int) -> i
     return num_in * num_outs * (4 + itemsize)
 
 
-def _dot(rows: Float[Array, "M I"], block: Float[Array, "I O"]) -> Float[Array, "M O"]:
+def dot(
+    rows: Float[Array, "M I"], block: Float[Array, "_ _"], *, inputs: int = 0
+) -> Float[Array, "M O"]:
+    """Multiply in float32 by a block whose dimension `inputs` is that of its inputs."""
     is_exact = rows.dtype == jnp.float32
     return jax.lax.dot_general(
         rows,
         block,
-        (((1,), (0,)), ((), ())),
+        (((1,), (inputs,)), ((), ())),
         precision=jax.lax.Precision.HIGHEST if is_exact else jax.lax.Precision.DEFAULT,
         preferred_element_type=jnp.float32,
     )
