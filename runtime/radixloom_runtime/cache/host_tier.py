@@ -15,6 +15,7 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from hashlib import blake2b
+from itertools import takewhile
 from typing import NamedTuple
 
 Key = bytes
@@ -61,6 +62,10 @@ class HostTier:
             self._slots.move_to_end(key)
             slots.append(slot)
         return slots
+
+    def count(self, keys: Iterable[Key]) -> int:
+        """Count the first keys that have a slot; none of them counts as used."""
+        return sum(1 for _ in takewhile(self._slots.__contains__, keys))
 
     def keep(self, key: Key, *, except_slots: Collection[int]) -> int | None:
         """Return the slot that a page is to be copied to; None if it has one, or there is none.

@@ -107,6 +107,19 @@ class Ledger:
         """Measure what `open` would find; changes nothing."""
         return self._tree.match(token_ids, self._most_matched(token_ids))
 
+    def num_known(self, token_ids: Sequence[int]) -> int:
+        """Count the pages that `open` would not leave to be computed; changes nothing."""
+        most = self._most_matched(token_ids)
+        first = self._tree.match(token_ids, most).num_pages
+        if not len(self._host) or first == most:
+            return first
+        return first + self._host.count(self._keys(token_ids, first, most))
+
+    def _keys(self, token_ids: Sequence[int], first: int, last: int) -> list[Key]:
+        """List the keys of pages in host memory that come after the first ones."""
+        size = self.page_tokens
+        return list(keys_after(NO_KEY, token_ids[: last * size], size))[first:]
+
     def open(self, token_ids: Sequence[int], *, read_cache: bool = True) -> Lease:
         """Begin a lease with the pages known to hold a start of `token_ids`, never all of it.
 
@@ -122,8 +135,7 @@ class Ledger:
     def _restore(self, lease: Lease, token_ids: Sequence[int], most: int) -> None:
         """Add the pages after those of a lease that have a copy in host memory."""
         size, first = self.page_tokens, lease.num_filed
-        keys = list(keys_after(NO_KEY, token_ids[: most * size], size))
-        slots = self._host.find(keys[first:])
+        slots = self._host.find(self._keys(token_ids, first, most))
         if not slots:
             return
         page_ids = self._extend(lease, len(slots), except_slots=frozenset(slots))

@@ -149,11 +149,6 @@ def check_possible(settings: RuntimeSettings, config: ModelConfig) -> None:
     is_recurrent = config.linear is not None
     available = available_host_bytes()
     check_host_cache(settings, is_recurrent=is_recurrent, available_bytes=available)
-    if settings.host_cache_gb and settings.data_parallel > 1:
-        raise ConfigurationError(
-            f"host_cache_gb {settings.host_cache_gb:g} keeps pages of one copy of the attention,"
-            f" found data_parallel {settings.data_parallel}; set one of them to its default"
-        )
     if is_recurrent and settings.speculation is not None:
         raise ConfigurationError(
             f"--speculation {settings.speculation} is not possible with this model: it keeps a"
@@ -200,7 +195,7 @@ def decide_limits(settings: RuntimeSettings, model: Model, devices: Sequence[Dev
         is_recurrent=model.config.linear is not None,
         num_host_pages=plan_host_pages(
             settings,
-            page_bytes=kv.page_bytes * model.kv_parts,
+            page_bytes=kv.page_bytes * model.kv_parts * model.mesh_shape.data,
             available_bytes=available_host_bytes(),
         ),
         num_groups=model.mesh_shape.data,

@@ -133,7 +133,10 @@ def check_host_cache(
 
 
 def plan_host_pages(settings: RuntimeSettings, *, page_bytes: int, available_bytes: int) -> int:
-    """Decide how many evicted pages host memory keeps. Raises: `CapacityError`."""
+    """Decide how many evicted pages host memory keeps; `page_bytes` of all groups' pages.
+
+    Raises: `CapacityError`.
+    """
     wanted = int(settings.host_cache_gb * _GB)
     if wanted > available_bytes:
         raise CapacityError(

@@ -110,6 +110,6 @@ class Planner:
         def merit(group: int) -> tuple[int, int, int]:
             planner = self._planners[group]
             num_free = planner.batch.ledger.num_free  # of equals, who has nothing to evict
-            return planner.match(waiting).num_pages, -load[group], num_free
+            return planner.num_known(waiting), -load[group], num_free
 
         return max(within or fitting, key=merit)

@@ -122,6 +122,12 @@ class GroupPlanner:
             if run.request.priority > request.priority and run.request.rank > request.rank
         ]
 
+    def num_known(self, waiting: Waiting) -> int:
+        """Count the pages of a request that this group would not have to compute."""
+        if waiting.wants_prompt_logprobs:
+            return 0
+        return self._ledger.num_known(waiting.token_ids)
+
     def make_room(self, waiting: Waiting, victims: list[Running]) -> bool:
         """Preempt victims, last first, until a request fits; return if it does.
 

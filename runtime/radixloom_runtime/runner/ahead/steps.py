@@ -163,7 +163,9 @@ def _step_findings(plan: Draft, bucket: Bucket, compiled: Any) -> StepFindings:
         code_bytes=memory.generated_code_size_in_bytes,
         results_bytes=memory.output_size_in_bytes - memory.alias_size_in_bytes,
         traffic=_traffic(found),
-        weight_gathers=tuple(sorted(c for c in found if _is_weight(plan.model, c))),
+        weight_gathers=tuple(
+            sorted(c for c in found if _is_weight(plan.model, c, tokens=bucket.tokens))
+        ),
         lower_seconds=0.0,
         compile_seconds=0.0,
     )
@@ -181,9 +183,13 @@ def _traffic(found: Counter[Collective]) -> tuple[Traffic, ...]:
     )
 
 
-def _is_weight(model: Model, collective: Collective) -> bool:
-    """Whether what is gathered has as many numbers as a weight, or as one layer's part of it."""
-    if collective.kind not in ("all-gather", "all-to-all"):
+def _is_weight(model: Model, collective: Collective, *, tokens: int) -> bool:
+    """Whether what is gathered has as many numbers as a weight, or as one layer's part of it.
+
+    All groups' `tokens` of a step, gathered for the experts, may have as many by chance.
+    """
+    everyones = (model.mesh_shape.data * tokens, model.config.embed_dim)
+    if collective.kind not in ("all-gather", "all-to-all") or collective.shape == everyones:
         return False
     sizes: set[int] = set()
     for spec in model.specs:

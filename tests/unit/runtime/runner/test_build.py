@@ -29,7 +29,6 @@ def test_more_devices_than_there_are_is_refused_with_both_numbers():
         ("qwen3-next", {"speculation": "ngram"}, ConfigurationError, "no wrong guess can be"),
         ("qwen3-next", {"host_cache_gb": 1}, ConfigurationError, "of a model with a recurrent"),
         (TIED, {"host_cache_gb": 1, "prefix_cache": False}, ConfigurationError, "with --no-prefix"),
-        (TIED, {"host_cache_gb": 1, "data_parallel": 2}, ConfigurationError, "one copy of the att"),
         (TIED, {"host_cache_gb": 1e6}, CapacityError, "host_cache_gb 1e.06 is more than"),
     ],
 )

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,16 @@ def test_several_processes_give_the_goldens_tokens(hosts_of, name, num_hosts, de
         assert_gives_goldens(running, name, PROMPTS)
 
 
+@pytest.mark.parametrize(
+    ("name", "num_hosts", "devices"), [("deepseek-v2-lite", 1, 4), ("qwen3-moe-sparse", 2, 2)]
+)
+def test_groups_of_two_devices_give_the_goldens_tokens_over_http(
+    hosts_of, name, num_hosts, devices
+):
+    with hosts_of(name, num_hosts, devices, data_parallel=2) as running:
+        assert_gives_goldens(running, name, PROMPTS)
+
+
 def test_several_processes_turn_long_prompts_by_the_long_factors(hosts_of):
     with hosts_of("phi3-longrope", 2, 1, max_model_len=128) as running:
         assert_gives_goldens(running, "phi3-longrope", LONG_PROMPTS)
@@ -103,10 +114,14 @@ def assert_gives_goldens(running: Slice, name: str, prompts: tuple[int, ...]) ->
     """Fail unless a slice, from start to drain, gives the reference's greedy tokens."""
     expected = golden(name)
     hosts = start_ready(running)
-    for index in prompts:
-        prompt = [int(token) for token in expected[f"ids_{index}"]]
-        wanted = [int(token) for token in expected[f"greedy_{index}"]]
-        assert hosts[0].complete(prompt, max_tokens=len(wanted)) == wanted
+    asked = [[int(token) for token in expected[f"ids_{index}"]] for index in prompts]
+    wanted = [[int(token) for token in expected[f"greedy_{index}"]] for index in prompts]
+
+    def complete(prompt: list[int], answer: list[int]) -> list[int]:
+        return hosts[0].complete(prompt, max_tokens=len(answer))
+
+    with ThreadPoolExecutor() as executor:  # at once, so that they run beside each other
+        assert list(executor.map(complete, asked, wanted)) == wanted
     hosts[0].process.send_signal(signal.SIGTERM)
     assert [host.exit_code() for host in hosts] == [0] * len(hosts)
 
