@@ -46,6 +46,7 @@ _TAIL = """
 | prefix cache, speculation, host cache | all but those with linear attention: {recurrent} |
 | pages of one vector a token (MLA) | {latent} |
 | cut over devices (`--tensor-parallel`) | all, in as many parts as heads and widths divide by |
+| attention in copies (`--data-parallel`) | all; experts are shared out over all copies |
 | experts apart (`--expert-parallel`) | those with experts: {sparse} |
 | quantized checkpoints | {methods} |
 | quantized while loading (`--quantization`) | {on_load} |

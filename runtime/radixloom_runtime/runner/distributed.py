@@ -46,8 +46,9 @@ def check_mesh(mesh: Mesh, devices: Sequence[Any]) -> None:
     counts = [used[host] for host in sorted({device.process_index for device in devices})]
     if len(set(counts)) > 1:
         raise ConfigurationError(
-            f"the devices that the model spans lie unevenly on the hosts: {counts};"
-            f" set --tensor-parallel to all {len(devices)} devices of the slice"
+            f"the devices that the model spans lie unevenly on the hosts: {counts}; set"
+            f" --tensor-parallel to {len(devices) // mesh.shape['data']}, so that it spans all"
+            f" {len(devices)} of the slice"
         )
 
 

@@ -63,7 +63,7 @@ def param(name: str, shape: MeshShape, *, slow: bool = True):
         param(UNTIED, cut(1, data=2)),
         param(UNTIED, cut(2, data=2)),
         param("qwen3-moe-sparse", cut(1, data=2)),
-        param("qwen3-moe-sparse", cut(2, data=2), slow=False),
+        param("qwen3-moe-sparse", cut(2, data=2)),
         param("qwen3-moe-sparse", cut(2, 2, data=2)),
         param("deepseek-v3", cut(1, data=2)),
         param("deepseek-v2-lite", cut(2, data=2)),
@@ -82,6 +82,7 @@ def test_a_model_cut_over_devices_gives_the_goldens_tokens(name, shape):
         (TIED, cut(2), "9 heads cannot be shared out evenly over 2 devices", "1"),
         (UNTIED, cut(3), "8 heads cannot be shared out evenly over 3 devices", "1, 2, 4, 8"),
         ("qwen3-moe-sparse", cut(1, 3), "4 heads cannot be shared out evenly over 3", "none"),
+        ("qwen2-moe", cut(1, data=4), "10 experts cannot be shared out evenly over 4", "none"),
     ],
 )
 def test_what_does_not_divide_is_refused_with_the_sizes_that_would(name, shape, found, fitting):

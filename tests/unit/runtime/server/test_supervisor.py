@@ -152,7 +152,7 @@ def _engine_pid() -> int:
 
 
 def test_an_engine_that_stands_still_as_a_whole_is_killed_and_its_requests_are_told(monkeypatch):
-    monkeypatch.setattr(supervisor, "SILENCE_SECONDS", 1.0)
+    monkeypatch.setattr(supervisor, "SILENCE_SECONDS", 0.6)
     with HttpServer(toy_engine) as server:
         os.kill(_engine_pid(), signal.SIGSTOP)
         answer = server.client.post("/v1/completions", json=LONG)
@@ -162,12 +162,13 @@ def test_an_engine_that_stands_still_as_a_whole_is_killed_and_its_requests_are_t
         assert server.wait_outcome() == 1
 
 
+@pytest.mark.slow
 def test_an_engine_is_left_alone_while_its_step_takes_long(monkeypatch):
-    monkeypatch.setattr(supervisor, "SILENCE_SECONDS", 1.0)
+    monkeypatch.setattr(supervisor, "SILENCE_SECONDS", 0.6)
     monkeypatch.setenv("TOY_STEP_LIMIT_SECONDS", "100")
     with HttpServer(toy_engine) as server:
         with pytest.raises(httpx.ReadTimeout):
-            server.client.post("/v1/completions", json=LONG | {"prompt": [HANGING]}, timeout=2.5)
+            server.client.post("/v1/completions", json=LONG | {"prompt": [HANGING]}, timeout=1.8)
         assert server.client.get("/healthz").status_code == 200
 
 

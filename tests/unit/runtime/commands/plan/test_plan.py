@@ -47,7 +47,7 @@ def test_devices_that_leave_a_host_without_work_are_refused_as_the_engine_would(
     refused = _plan("--model", model, *where, "--tensor-parallel", "4")
     assert refused.returncode == 2, refused.stderr
     assert "unevenly on the hosts: [" in refused.stderr
-    assert "set --tensor-parallel to all 16 devices" in refused.stderr
+    assert "set --tensor-parallel to 16, so that it spans all 16 of the slice" in refused.stderr
 
 
 @pytest.mark.slow

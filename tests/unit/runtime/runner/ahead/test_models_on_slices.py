@@ -41,3 +41,17 @@ def test_each_layer_of_a_model_on_several_devices_adds_up_twice():
         assert rest < tokens * 1024
         (told,) = (one for one in step["traffic"] if one["kind"] == "all-gather")
         assert told["num_bytes"] < tokens * 4096  # the likeliest of each device, never all scores
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_groups_gather_their_tokens_for_the_experts_and_no_weight():
+    row = Row("qwen3-30b-a3b", "v6e", "2x4", ("--data-parallel", "2"))
+    found, errors = plan(row, *QUICK)
+    assert found["fits"], errors
+    assert (found["used_devices"], found["num_groups"]) == (8, 2)
+    for step in found["steps"][1:]:
+        counts = {one["kind"]: one["count"] for one in step["traffic"]}
+        assert counts["reduce-scatter"] == 48, "one a layer"
+        assert counts["all-gather"] >= 48, "and the likeliest tokens, and results"
+        assert step["weight_gathers"] == []
