@@ -107,18 +107,8 @@ class JaxRunner:
 
     def finish(self, handle: JaxStep) -> StepResult:
         """Wait for a step and fetch its results."""
-        num_groups = self._limits.num_groups
-        token_ids = _by_group(handle.output.token_ids, num_groups)
-        logprobs = _wants_logprobs(handle.chunks) and _host(handle.output.logprobs, num_groups)
-        of_prompt = handle.output.prompt_logprobs
-        prompt = of_prompt and _wants_prompt(handle.chunks) and _host(of_prompt, num_groups)
         results: dict[int, ChunkResult] = {}
-        for group, order in enumerate(handle.orders):
-            found = _Found(
-                token_ids[group],
-                logprobs[group] if logprobs else None,
-                prompt[group] if prompt else None,
-            )
+        for order, found in zip(handle.orders, self._found(handle), strict=True):
             line = offset = 0
             for index in order:
                 chunk = handle.chunks[index]
@@ -126,6 +116,18 @@ class JaxRunner:
                 line += 1 + len(chunk.guessed_ids)
                 offset += chunk.length
         return StepResult(handle.number, tuple(results[i] for i in range(len(results))))
+
+    def _found(self, handle: JaxStep) -> "list[_Found]":
+        """Fetch what each group's devices gave, as far as anybody asked."""
+        num_groups, output = self._limits.num_groups, handle.output
+        logprobs: Sequence[_HostLogprobs | None] = [None] * num_groups
+        prompt: Sequence[_HostLogprobs | None] = [None] * num_groups
+        if _wants_logprobs(handle.chunks):
+            logprobs = _host(output.logprobs, num_groups)
+        if output.prompt_logprobs and _wants_prompt(handle.chunks):
+            prompt = _host(output.prompt_logprobs, num_groups)
+        token_ids = _by_group(output.token_ids, num_groups)
+        return [_Found(*parts) for parts in zip(token_ids, logprobs, prompt, strict=True)]
 
     def _bucket(self, number: int, parts: Sequence[Part]) -> Bucket:
         """Choose the smallest step that holds each group's part."""

@@ -82,11 +82,11 @@ class Planner:
         return True
 
     def _admit(self, drafts: Sequence[Draft]) -> None:
-        everyone = self._requests
-        if not (everyone.may_admit and everyone.waiting and self._open_groups(drafts)):
+        requests = self._requests
+        if not (requests.may_admit and requests.waiting and self._open_groups(drafts)):
             return
-        everyone.may_admit = False
-        for waiting in everyone.waiting.candidates(self._longest_match):
+        requests.may_admit = False
+        for waiting in requests.waiting.candidates(self._longest_match):
             group = self._group_for(waiting, self._open_groups(drafts))
             if group is not None:
                 self._planners[group].admit(drafts[group], waiting)
