@@ -18,7 +18,7 @@ DATA = golden(TIED)
 
 def runner_of(name: str, shape: MeshShape):
     """A pool that holds one prompt and a half in each group."""
-    return tiny_runner(name, page_tokens=4, num_pages=24, num_host_pages=40, mesh_shape=shape)
+    return tiny_runner(name, page_tokens=4, num_pages=24, num_host_pages=80, mesh_shape=shape)
 
 
 def asked(name: str, first: int, length: int) -> Submit:
