@@ -118,6 +118,18 @@ def _ragged(
     )
 
 
+def guessing_case(positions: range, shape: Shape) -> Case:
+    """Decodes at consecutive positions of one request: its newest token, and guesses after it."""
+    case = make_case(batch_of(tuple(positions), ()), shape)
+    tables, slots = (np.array(case.ragged.page_tables), np.array(case.ragged.slots))
+    tables[: len(positions)] = tables[0]
+    for token, position in enumerate(positions):
+        page = tables[0, position // shape.page_tokens]
+        slots[token] = page * shape.page_tokens + position % shape.page_tokens
+    ragged = case.ragged._replace(page_tables=jnp.asarray(tables), slots=jnp.asarray(slots))
+    return case._replace(ragged=ragged)
+
+
 def kernel_pages(
     kernel: Attention, pages: np.ndarray, shape: Shape, dtype: str = "float32"
 ) -> np.ndarray:

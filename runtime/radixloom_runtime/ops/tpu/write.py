@@ -5,11 +5,14 @@ Tiles are the least that can be copied, so a page's tile is read, changed and wr
     new rows   [ . . . . a b c | d e f . . . . . ]   any alignment to the page's tiles: turned
     page       [ x x x x x a b c d e f . . . . . ]   (rolled) by the difference, then merged
 
-Decodes: one tile each, as many in flight as a tile has rows. Prompts: some whole pages in flight;
+Decodes: one tile each, as many in flight as a tile has rows. The guesses of one request are decodes
+one after another, in the same tile: each goes on with the one before, and the last is written.
+Prompts: some whole pages in flight;
 a page that is filled from end to end is not read. All is written before anything is attended to,
 since a chunk may read pages that another chunk of the same step fills.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -79,18 +82,37 @@ class Writer(NamedTuple):
             self.buffers.sources_arrived.at[0],
         )
 
+        def same_tile(index: Scalar, other: Scalar) -> Scalar:
+            slots = self.work.slots
+            return slots[first + index] // rows == slots[first + other] // rows
+
+        def is_last(index: Scalar) -> Scalar:
+            after = jnp.minimum(index + 1, num - 1)
+            return (after == index) | ~same_tile(index, after)
+
         def merge_one(index: Scalar) -> None:
             self._read_tile(first, index).wait()
+            before, tiles = jnp.maximum(index - 1, 0), self.buffers.tiles
+
+            @pl.when((before < index) & same_tile(index, before))
+            def _() -> None:
+                tiles[index] = tiles[before]
+
             row = self.work.slots[first + index] % rows
             turn = jax.lax.rem(row - index + rows, rows)
-            self.merge(self.buffers.tile_source, self.buffers.tiles.at[index], turn, row, row + 1)
-            self._write_tile(first, index).start()
+            self.merge(self.buffers.tile_source, tiles.at[index], turn, row, row + 1)
+            when_last(index, self._write_tile(first, index).start)
+
+        def when_last(index: Scalar, do: Callable[[], None]) -> None:
+            @pl.when(is_last(index))
+            def _() -> None:
+                do()
 
         source.start()
         each(0, num, lambda index: self._read_tile(first, index).start())
         source.wait()
         each(0, num, merge_one)
-        each(0, num, lambda index: self._write_tile(first, index).wait())
+        each(0, num, lambda index: when_last(index, self._write_tile(first, index).wait))
 
     def _read_tile(self, first: Scalar, index: Scalar) -> Copy:
         target, arrived = self.buffers.tiles.at[index], self.buffers.arrived.at[index]

@@ -10,6 +10,7 @@ from support.attention_cases import (
     batches,
     check,
     forms,
+    guessing_case,
     make_case,
     pages_dtypes,
     windows,
@@ -49,6 +50,12 @@ def test_attention_equals_the_formula(decodes, prompts, shape):
 @pytest.mark.parametrize("window", [1, 16, 130, 1 << 30])
 def test_a_token_sees_no_more_than_its_window(window):
     check_mixed(SMALL, Form(scale=0.25), window=window)
+
+
+@pytest.mark.slow
+def test_guesses_of_one_request_see_each_other():
+    shape = Shape(4, 2, 64)
+    check(CPUAttention(), guessing_case(range(126, 131), shape), shape, Form(scale=0.125))
 
 
 def test_sinks_take_their_share_of_the_softmax():

@@ -19,6 +19,7 @@ from support.attention_cases import (
     batches,
     check,
     forms,
+    guessing_case,
     make_case,
     pages_dtypes,
     windows,
@@ -56,6 +57,11 @@ def test_a_latent_is_key_and_value_of_all_heads():
     shape = Shape(4, 1, 40, value_dim=32)
     case = make_case(SHARED, shape)
     check(INTERPRETED, case, shape, Form(scale=0.2, value_dim=32))
+
+
+def test_guesses_of_one_request_all_reach_the_page_that_they_share():
+    shape = Shape(4, 2, 64)
+    check(INTERPRETED, guessing_case(range(126, 131), shape), shape, Form(scale=0.125))
 
 
 def test_pages_that_are_not_whole_tiles_are_refused():
@@ -145,6 +151,7 @@ def test_no_copy_races_with_another_or_is_used_before_it_is_waited_for(
     how = {"window": window, "with_sinks": sinks, "pages_dtype": pages_dtype}
     check_mixed(shape, form, LIKE_A_TPU, **how)
     check(LIKE_A_TPU, make_case(SHARED, shape), shape, form, **how)
+    check(LIKE_A_TPU, guessing_case(range(125, 130), shape), shape, form, **how)
     assert interpret_pallas_call.races is not None
     assert not interpret_pallas_call.races.races_found
 
