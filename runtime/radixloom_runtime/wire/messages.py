@@ -14,7 +14,7 @@ Token ids only: text lives in the server process. Unknown tags and fields are re
 
 import msgspec
 
-WIRE_VERSION = 5
+WIRE_VERSION = 6
 """Bumped with every change of a struct below; both ends refuse another version."""
 
 
