@@ -13,10 +13,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from radixloom_runtime.runner.ahead.environment import use_tpu_compiler
 from radixloom_runtime.topology import Generation, Slice, tpu_slice
+
+if TYPE_CHECKING:
+    from radixloom_runtime.ops.attention import Attention
 
 SMALLEST = {
     Generation.V4: "2x2x1",
@@ -135,6 +138,7 @@ def _compiler(hardware: Slice) -> Callable[[Variant], Outcome]:
     import numpy as np
     from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+    from radixloom_runtime.ops.attention_tpu import TPUAttention
     from radixloom_runtime.runner.ahead.target import target_of
 
     mesh = Mesh(np.array(target_of(hardware).devices[:1]), ("tensor",))
@@ -145,7 +149,7 @@ def _compiler(hardware: Slice) -> Callable[[Variant], Outcome]:
         return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=whole)
 
     def compile_one(variant: Variant) -> Outcome:
-        layers, operands = _two_layers(variant)
+        layers, operands = two_layers(variant, TPUAttention())
         operands = jax.tree.map(placed, operands)
         pages = operands[3]
         pages_bytes = pages.size * pages.dtype.itemsize
@@ -167,15 +171,14 @@ def _compiler(hardware: Slice) -> Callable[[Variant], Outcome]:
     return compile_one
 
 
-def _two_layers(variant: Variant) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-    """Return the program and the shapes of its operands; number 3 is the pages."""
+def two_layers(variant: Variant, kernel: "Attention") -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """Return a program with a kernel, and the shapes of its operands; number 3 is the pages."""
     import jax
     import jax.numpy as jnp
 
     from radixloom_runtime.ops.attention import Form, Ragged
-    from radixloom_runtime.ops.attention_tpu import TPUAttention
 
-    v, kernel = variant, TPUAttention()
+    v = variant
     form = Form(v.head_dim**-0.5, v.soft_cap, v.value_dim)
     window = 1024 if v.has_window else None
 

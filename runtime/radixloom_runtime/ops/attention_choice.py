@@ -2,9 +2,11 @@
 
 from radixloom_runtime.ops.attention import Attention
 from radixloom_runtime.ops.attention_cpu import CPUAttention
+from radixloom_runtime.ops.attention_gpu import GPUAttention
 from radixloom_runtime.ops.attention_tpu import TPUAttention
 
 
 def attention_for(platform: str) -> Attention:
     """Return the kernel for devices of a jax platform."""
-    return TPUAttention() if platform == "tpu" else CPUAttention()
+    kernels = {"tpu": TPUAttention, "gpu": GPUAttention}
+    return kernels.get(platform, CPUAttention)()

@@ -32,7 +32,7 @@ from radixloom_runtime.ops.attention_blocks import (
     soft_capped,
     visible,
 )
-from radixloom_runtime.ops.kv_rows import make_rows, row_shape
+from radixloom_runtime.ops.kv_rows import make_rows, row_shape, write_rows
 
 QUERY_BLOCK = 64
 FEW_QUERIES = 16
@@ -71,7 +71,7 @@ class CPUAttention(Attention):
             page_tables=batch.page_tables + page_offset,
             slots=batch.slots + page_offset * pages.shape[1],
         )
-        pages = write(pages, batch.slots, make_rows(keys, values, form, pages.dtype))
+        pages = write_rows(pages, batch.slots, make_rows(keys, values, form, pages.dtype))
         num_tokens, num_heads, head_dim = queries.shape
         by_kv_head = (keys.shape[1], num_heads // keys.shape[1])
         sinks = None if sinks is None else sinks.astype(jnp.float32).reshape(by_kv_head)
@@ -79,14 +79,6 @@ class CPUAttention(Attention):
         grouped = grouped.reshape(num_tokens, *by_kv_head, head_dim)
         out = _attend(grouped, Layer(pages, batch, window, sinks), form)
         return out.reshape(num_tokens, num_heads, -1).astype(queries.dtype), pages
-
-
-def write(
-    pages: Num[Array, "P S *W"], slots: Int[Array, " T"], rows: Num[Array, " T *W"]
-) -> Num[Array, "P S *W"]:
-    """Put each token's row at its slot, in place when donated."""
-    flat = pages.reshape(-1, *pages.shape[2:])
-    return flat.at[slots].set(rows, mode="promise_in_bounds").reshape(pages.shape)
 
 
 def _attend(queries: Float[Array, "T K G H"], layer: Layer, form: Form) -> Float[Array, "T K G V"]:

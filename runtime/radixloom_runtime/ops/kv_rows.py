@@ -8,7 +8,7 @@ with the position, may be many times as large.
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array, Float, Int, Num
 
 from radixloom_runtime.ops.attention import Form
 from radixloom_runtime.ops.kv_numbers import SCALE_BYTES, has_scales, scale_of, to_floats, to_int8
@@ -42,6 +42,14 @@ def make_rows(
     parts = jnp.split(latents, (form.value_dim or 0,), axis=-1)
     (value, value_scale), (rest, rest_scale) = map(to_int8, parts)
     return jnp.concatenate([value, rest, value_scale, rest_scale], axis=-1)
+
+
+def write_rows(
+    pages: Num[Array, "P S *W"], slots: Int[Array, " T"], rows: Num[Array, " T *W"]
+) -> Num[Array, "P S *W"]:
+    """Put each token's row at its slot, in place when donated."""
+    flat = pages.reshape(-1, *pages.shape[2:])
+    return flat.at[slots].set(rows, mode="promise_in_bounds").reshape(pages.shape)
 
 
 def read_rows(

@@ -1,0 +1,1 @@
+"""The parts of the GPU's attention kernel; `ops.attention_gpu` puts them together."""
