@@ -45,7 +45,9 @@ GATED = (
     Row("qwen3-30b-a3b", "v6e", "2x2"),
     Row("llama-3.3-70b", "v6e", "2x4"),
     Row("qwen3-8b", "tpu7x", "2x2x1"),
+    Row("qwen3-30b-a3b", "v6e", "2x4"),
     Row("deepseek-v3", "tpu7x", "2x2x4", ("--expert-parallel", "32")),
+    Row("gpt-oss-120b", "v6e", "2x2", ("--expert-parallel", "4")),
 )
 """What the tests compile."""
 

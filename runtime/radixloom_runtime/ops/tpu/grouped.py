@@ -81,7 +81,7 @@ def grouped_product(
     visits, num_visits = plan_visits(group_sizes, layer, tiles.rows, len(padded))
     parts = parts_of_inputs(padded, matrices)
     is_turned = lies_turned(matrices)
-    stored = [jnp.swapaxes(matrices, 2, 3)] if is_turned else stored_arrays(matrices)
+    stored = _fetched_arrays(matrices, layer)
     return pl.pallas_call(
         partial(_body, matrices, tiles, len(parts)),
         out_shape=jax.ShapeDtypeStruct((len(padded), num_outs), rows.dtype),
@@ -139,13 +139,29 @@ def lies_turned(matrices: Matrix) -> TypeGuard[Array]:
     return is_plain and num_out % LANES != 0 and num_in % LANES == 0
 
 
+def _fetched_arrays(matrices: Matrix, layer: Int[Array, ""]) -> list[Array]:
+    """Return what blocks are fetched from, [L, E, ...]; of one layer, it is taken already.
+
+    Scales whose groups fill no tiles lie with experts side by side, and would be laid anew: so they
+    are taken, which are few.
+    """
+    if lies_turned(matrices):
+        return [jnp.swapaxes(matrices, 2, 3)]
+    values, *small = stored_arrays(matrices)
+    return [values, *(array if _fills_tiles(array) else array[layer][None] for array in small)]
+
+
+def _fills_tiles(array: Array) -> bool:
+    return array.shape[2] % tile_rows(array.dtype) == 0
+
+
 def _expert_spec(array: Array, outs: int, *, is_turned: bool) -> pl.BlockSpec:
     """Say which block of one expert is fetched: all its inputs, some outputs."""
 
     def place(block: Scalar, visit: Scalar, *refs: Ref) -> tuple[Scalar, ...]:
         visits = Visits(*refs)
         within = (block, 0) if is_turned else (0, block)
-        return visits.layer[0], visits.expert[visit], *within
+        return (0 if len(array) == 1 else visits.layer[0]), visits.expert[visit], *within
 
     size = (outs, array.shape[3]) if is_turned else (array.shape[2], outs)
     return pl.BlockSpec((None, None, *size), place)
