@@ -9,7 +9,8 @@ layers; here the layer is a number that says where blocks are fetched. Experts w
 fetched at all; one whose rows span several tiles is fetched once for each block of outputs.
 
 Where outputs are no whole tiles of lanes but inputs are, XLA lays matrices [in, out] in memory with
-their inputs side by side, to fill tiles. They are taken so, as [out, in], or XLA would turn them.
+their inputs side by side, to fill tiles. They are taken so, as [out, in], or XLA would turn them;
+quantized ones, whose scales lie the other way, are left to XLA's product.
 
 Small numbers are made wide in the fast memory. Of two in a byte, the first of each belong to even
 inputs and the second to odd ones; so even and odd inputs are multiplied apart, and added.
@@ -17,7 +18,7 @@ inputs and the second to odd ones; so even and odd inputs are multiplied apart, 
 
 from functools import partial
 from itertools import product
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -102,6 +103,8 @@ def grouped_product(
 
 def choose_tiles(rows: Float[Array, "M I"], matrices: Matrix) -> Tiles | None:
     """Choose the largest blocks that fit the fast memory: of outputs first; None if none does."""
+    if lies_turned(matrices) and isinstance(matrices, QuantizedMatrix):
+        return None
     num_outs = matrices.shape[-1]
     least = tile_rows(rows.dtype)
     wanted = max(least, -(-rows.shape[0] // least) * least)
@@ -132,11 +135,10 @@ def plan_visits(
     return Visits(*(part.astype(jnp.int32) for part in visits)), jnp.maximum(until[-1], 1)
 
 
-def lies_turned(matrices: Matrix) -> TypeGuard[Array]:
+def lies_turned(matrices: Matrix) -> bool:
     """Tell whether matrices lie in memory with their inputs side by side."""
-    num_in, num_out = matrices.shape[-2:]
-    is_plain = not isinstance(matrices, QuantizedMatrix)
-    return is_plain and num_out % LANES != 0 and num_in % LANES == 0
+    num_in, num_out = stored_arrays(matrices)[0].shape[-2:]
+    return num_out % LANES != 0 and num_in % LANES == 0
 
 
 def _fetched_arrays(matrices: Matrix, layer: Int[Array, ""]) -> list[Array]:
@@ -145,9 +147,9 @@ def _fetched_arrays(matrices: Matrix, layer: Int[Array, ""]) -> list[Array]:
     Scales whose groups fill no tiles lie with experts side by side, and would be laid anew: so they
     are taken, which are few.
     """
-    if lies_turned(matrices):
-        return [jnp.swapaxes(matrices, 2, 3)]
     values, *small = stored_arrays(matrices)
+    if lies_turned(matrices):
+        return [jnp.swapaxes(values, 2, 3)]
     return [values, *(array if _fills_tiles(array) else array[layer][None] for array in small)]
 
 

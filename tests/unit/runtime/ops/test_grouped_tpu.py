@@ -60,7 +60,7 @@ def test_matrices_that_lie_turned_in_memory_give_the_same():
 @given(
     sizes=st.lists(st.integers(0, 90), min_size=1, max_size=6),
     outs=st.sampled_from([48, 640, 700]),
-    ins=st.sampled_from([64, 128]),
+    ins=st.sampled_from([64, 160]),
 )
 @settings(max_examples=12, deadline=None)
 def test_any_sizes_of_groups_and_matrices_give_the_plain_formula(
@@ -83,3 +83,10 @@ def test_each_tile_visits_the_experts_of_its_rows_and_no_others(sizes: list[int]
 def test_what_does_not_fit_the_fast_memory_is_left_to_others():
     rows = jnp.zeros((8, 1 << 16), jnp.float32)
     assert choose_tiles(rows, jnp.zeros((1, 1, 1 << 16, 128), jnp.float32)) is None
+
+
+def test_quantized_matrices_that_lie_turned_are_left_to_others():
+    rows, values = jnp.zeros((8, 128), jnp.float32), jnp.zeros((1, 2, 128, 48), jnp.int8)
+    scales = jnp.ones((1, 2, 1, 48), jnp.float32)
+    assert choose_tiles(rows, QuantizedMatrix(values, scales)) is None
+    assert choose_tiles(rows, values.astype(jnp.float32)) is not None

@@ -5,11 +5,14 @@ import re
 
 import pytest
 from support.golden_jobs import assert_gives_goldens
+from support.goldens import golden
+from support.step_driver import Job, run
 from support.tiny_models import TIED, UNTIED, tiny_model, tiny_runner
 
 from radixloom_runtime.errors import ConfigurationError
 from radixloom_runtime.models.sharding import MeshShape
 from radixloom_runtime.ops.sampling import MAX_TOP
+from radixloom_runtime.wire.messages import Sampling
 
 pytestmark = pytest.mark.timeout(300)  # compiles two steps of each model, on a busy machine
 
@@ -109,6 +112,49 @@ def test_devices_tell_each_other_sums_of_activations_and_never_weights_or_scores
     for sizes in others:
         numbers = math.prod(int(size) for size in sizes.split(",") if size)
         assert numbers <= bucket.rows * MAX_TOP * shape.num_devices, sizes
+
+
+SAMPLINGS = (
+    Sampling(temperature=0.0, repetition_penalty=1.4, logit_bias={3: 4.0, 200: 2.0}),
+    Sampling(temperature=1.0, seed=3),
+    Sampling(temperature=0.8, top_k=40, min_p=0.01, seed=4, frequency_penalty=0.7),
+    Sampling(temperature=1.3, top_p=0.9, seed=5),
+)
+PAGES = 7
+"""Of each request, for 97 tokens and 12 more."""
+
+
+def sampled_on(shape: MeshShape) -> list[Job]:
+    """Sample in all ways at once; groups take turns, so that they want different branches."""
+    runner = tiny_runner(UNTIED, mesh_shape=shape)
+    prompt, limits = golden(UNTIED)["ids_5"].tolist(), runner.limits
+    jobs: list[Job] = []
+    for index, sampling in enumerate(SAMPLINGS):
+        place, group = divmod(index, limits.num_groups)
+        first_page = group * limits.num_pages + place * PAGES
+        row, pages = group * limits.max_rows + place, range(first_page, first_page + PAGES)
+        jobs.append(Job(prompt, 12, row, pages, sampling, top_logprobs=3))
+    run(runner, jobs, chunk_tokens=40)
+    return jobs
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        cut(4),
+        pytest.param(MeshShape(data=2, tensor=2), marks=pytest.mark.slow),
+        pytest.param(cut(2), marks=pytest.mark.slow),
+    ],
+    ids=lambda shape: f"{shape.data}x{shape.tensor}",
+)
+def test_a_vocabulary_cut_over_devices_samples_the_tokens_of_one(shape: MeshShape):
+    for one, several in zip(sampled_on(cut(1)), sampled_on(shape), strict=True):
+        assert one.ids == several.ids, one.sampling
+        for expected, found in zip(one.results, several.results, strict=True):
+            assert found.logprob == pytest.approx(expected.logprob, abs=1e-3)
+            assert found.top is not None
+            assert expected.top is not None
+            assert found.top.ids.tolist() == expected.top.ids.tolist()
 
 
 def test_a_device_keeps_its_own_part_of_weights_and_pages_and_no_more():
