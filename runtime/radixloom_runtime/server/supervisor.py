@@ -19,6 +19,7 @@ import structlog
 from radixloom_runtime import __version__
 from radixloom_runtime.errors import ConfigurationError
 from radixloom_runtime.metrics import Metrics
+from radixloom_runtime.runner import machine
 from radixloom_runtime.server import catalog
 from radixloom_runtime.server.engine_client import EngineClient, StateMessage
 from radixloom_runtime.server.engine_counters import EngineCounters
@@ -131,6 +132,7 @@ class Supervisor:
         if folder is None or name is None:
             raise ConfigurationError("the model was not located before the server's start")
         self._lifecycle.model = await asyncio.to_thread(catalog.load, folder, name)
+        machine.give_back_freed_memory()
         self._announce()
 
     def _on_state(self, message: StateMessage) -> None:
