@@ -1,6 +1,11 @@
-"""Tokens a second with and without n-gram speculation, taking turns in one process.
+"""Tokens a second with and without speculation, taking turns in one process.
 
     .venv/bin/python bench/speculation.py MODEL_FOLDER [--tokens 64] [--streams 1 4] [--guesses 4]
+        [--draft-model FOLDER]
+
+Guesses are n-grams, or the draft model's. `plain` is without guesses, in the same engine: with a
+draft model, it follows every step even so, and what that costs is told by `alone`, an engine
+without it.
 
 The scheduler and the compiled steps without HTTP. Tasks: `repeat` (a chat asks for a program back),
 `story` (new text, where guesses are in vain) and `copy` (a text that goes round already: the best
@@ -14,7 +19,7 @@ from typing import Any
 
 from radixloom_runtime.runner.build import build_runner
 from radixloom_runtime.scheduler.scheduler import Scheduler
-from radixloom_runtime.scheduler.speculation import Speculation
+from radixloom_runtime.scheduler.speculation import Speculation, parse
 from radixloom_runtime.settings import RuntimeSettings
 from radixloom_runtime.text import chat_template, tokenizer
 from radixloom_runtime.wire.messages import Output, Sampling, Submit
@@ -65,10 +70,13 @@ def serve(runner: Any, scheduler: Scheduler, submits: list[Submit]) -> dict[str,
 
 
 def measure(
-    runner: Any, prompt: list[int], arguments: argparse.Namespace, streams: int, guesses: int | None
+    runner: Any,
+    prompt: list[int],
+    arguments: argparse.Namespace,
+    streams: int,
+    speculation: Speculation | None = None,
 ) -> tuple[float, dict[str, list[int]], str]:
     """Return the seconds of the decoding, the answers, and how the guesses went."""
-    speculation = None if guesses is None else Speculation(guesses)
     scheduler = Scheduler(runner.limits, max_queued_requests=1000, speculation=speculation)
     greedy = Sampling(temperature=0.0)
     warm = Submit(request_id="warm", prompt_ids=prompt, max_tokens=1, sampling=greedy)
@@ -93,30 +101,55 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--guesses", type=int, default=4)
+    parser.add_argument("--draft-model", type=Path)
     parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
-    settings = RuntimeSettings.model_validate(
-        {"model": arguments.model, "max_running_requests": 16}
+    kind = "ngram" if arguments.draft_model is None else "draft"
+    given = {"model": arguments.model, "max_running_requests": 16}
+    drafted = {"speculation": kind, "draft_model": arguments.draft_model}
+    alone = build(given)
+    guessing = alone if kind == "ngram" else build(given | drafted)
+    print(
+        f"{'task':8} streams  alone tok/s  plain/alone  guessed/alone  right/guessed  same answers"
     )
-    runner = build_runner(settings, lambda _: None).runner
-    print(f"{'task':8} streams  plain tok/s  guessed tok/s  ratio  right/guessed  same answers")
     for name, prompt in prompts_of(arguments.model).items():
         for streams in arguments.streams:
-            plain = guessed = float("inf")
-            told, same, count = "", True, 0
-            for _ in range(arguments.rounds):
-                seconds, expected, _ = measure(runner, prompt, arguments, streams, None)
-                plain = min(plain, seconds)
-                seconds, found, told = measure(
-                    runner, prompt, arguments, streams, arguments.guesses
-                )
-                guessed = min(guessed, seconds)
-                same = same and found == expected
-                count = sum(map(len, found.values()))
-            print(
-                f"{name:8} {streams:7} {count / plain:12.1f} {count / guessed:14.1f}"
-                f" {plain / guessed:6.2f}  {told:>13}  {same}"
-            )
+            report(name, prompt, arguments, streams, alone, guessing, kind)
+
+
+def report(
+    name: str,
+    prompt: list[int],
+    arguments: argparse.Namespace,
+    streams: int,
+    alone: Any,
+    guessing: Any,
+    kind: str,
+) -> None:
+    """Measure one task in turns, and print the best of each way."""
+    seconds = dict.fromkeys(("alone", "plain", "guessed"), float("inf"))
+    told, same, count = "", True, 0
+    for _ in range(arguments.rounds):
+        took, expected, _ = measure(alone, prompt, arguments, streams)
+        seconds["alone"] = min(seconds["alone"], took)
+        took, plain, _ = measure(guessing, prompt, arguments, streams)
+        seconds["plain"] = min(seconds["plain"], took)
+        speculation = parse(f"{kind}:{arguments.guesses}")
+        took, found, told = measure(guessing, prompt, arguments, streams, speculation)
+        seconds["guessed"] = min(seconds["guessed"], took)
+        same = same and found == expected == plain
+        count = sum(map(len, found.values()))
+    print(
+        f"{name:8} {streams:7} {count / seconds['alone']:12.1f}"
+        f" {seconds['alone'] / seconds['plain']:12.2f}"
+        f" {seconds['alone'] / seconds['guessed']:14.2f}  {told:>13}  {same}",
+        flush=True,
+    )
+
+
+def build(settings: dict[str, Any]) -> Any:
+    """Load and compile."""
+    return build_runner(RuntimeSettings.model_validate(settings), lambda _: None).runner
 
 
 if __name__ == "__main__":

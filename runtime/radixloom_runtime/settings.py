@@ -175,9 +175,13 @@ class RuntimeSettings(BaseSettings):
     )
     speculation: str | None = Field(
         None,
-        pattern="^ngram(:([1-9]|1[0-6]))?$",
-        description="ngram[:K]: guess up to K (4) next tokens from a request's own text, and verify"
-        " them in one step; the answers stay the same. Default: off.",
+        pattern="^(ngram|draft)(:([1-9]|1[0-6]))?$",
+        description="Guess up to K (4) next tokens and verify them in one step; the answers stay"
+        " the same. ngram[:K]: from a request's own text; draft[:K]: by draft_model. Default: off.",
+    )
+    draft_model: Path | None = Field(
+        None,
+        description="Folder of a smaller checkpoint with the same tokens, for speculation draft.",
     )
     step_tokens: int | None = Field(
         None,
@@ -258,6 +262,21 @@ class RuntimeSettings(BaseSettings):
             raise ValueError(
                 f"host_cache_gb {self.host_cache_gb:g} needs a slice of one host, found"
                 f" num_hosts {self.num_hosts}; set host_cache_gb to 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _drafts_have_a_model(self) -> "RuntimeSettings":
+        is_drafted = (self.speculation or "").startswith("draft")
+        if is_drafted and self.draft_model is None:
+            raise ValueError(
+                f"speculation {self.speculation} needs the model that guesses; set draft_model to"
+                " its folder, or speculation to ngram"
+            )
+        if self.draft_model is not None and not is_drafted:
+            raise ValueError(
+                f"draft_model {self.draft_model} guesses with speculation draft, found"
+                f" {self.speculation or 'none'}; set it to draft, or leave draft_model out"
             )
         return self
 

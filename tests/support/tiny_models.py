@@ -17,6 +17,7 @@ from radixloom_runtime.models.sharding import ONE_DEVICE, MeshShape
 from radixloom_runtime.ops.attention_cpu import CPUAttention
 from radixloom_runtime.runner.buckets import Bucket
 from radixloom_runtime.runner.checkpoint import Checkpoint
+from radixloom_runtime.runner.drafter import Drafter
 from radixloom_runtime.runner.history import make_history
 from radixloom_runtime.runner.mesh import make_mesh
 from radixloom_runtime.runner.programs import Programs
@@ -111,8 +112,12 @@ def tiny_runner(
     num_host_pages: int = 0,
     mesh_shape: MeshShape = ONE_DEVICE,
     kv_dtype: str = "float32",
+    draft: str | None = None,
 ) -> JaxRunner:
-    """One runner a process and shape; a step is compiled when first used."""
+    """One runner a process and shape; a step is compiled when first used.
+
+    `draft` is the checkpoint that guesses for it.
+    """
     model = tiny_model(name, stacked=stacked, mesh_shape=mesh_shape, kv_dtype=kv_dtype)
     return runner_of(
         model,
@@ -120,6 +125,7 @@ def tiny_runner(
         page_tokens=page_tokens,
         num_pages=num_pages,
         num_host_pages=num_host_pages,
+        draft=None if draft is None else folder(draft),
     )
 
 
@@ -130,6 +136,7 @@ def runner_of(
     page_tokens: int = 16,
     num_pages: int = 1024,
     num_host_pages: int = 0,
+    draft: Path | None = None,
 ) -> JaxRunner:
     """A runner of a model with the weights of a folder."""
     mesh = make_mesh(model.mesh_shape, jax.devices())
@@ -149,7 +156,19 @@ def runner_of(
     rows = make_rows(mesh, _MAX_ROWS, -(-512 // page_tokens), model.config.vocab_size)
     layouts = tuple(StepLayout(bucket, page_tokens, _MAX_ROWS) for bucket in _BUCKETS)
     programs = Programs(model, layouts, num_pages, (weights, history, rows))
-    return JaxRunner(limits, programs, weights, history, rows)
+    drafter = None
+    if draft is not None:
+        guessing = quantized_model(draft, mesh_shape=model.mesh_shape)
+        drafter = Drafter(
+            guessing,
+            layouts,
+            limits,
+            load_weights(draft, guessing, mesh, lambda _: None),
+            make_history(guessing, mesh, limits),
+            rows,
+            vocab_size=model.config.vocab_size,
+        )
+    return JaxRunner(limits, programs, weights, history, rows, drafter)
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:

@@ -11,17 +11,23 @@ but for every fourth seed, whose answers go round in loops with a jolt now and t
 
     next = (sum of the last two tokens + length // 7) % 3
 
+With a toy draft model (a function from seed and tokens to a guess), the same holds for a second
+set of pages with the same ids, which the guesses are read from and every step is written to.
+
 As on a device, a plan is a delta to what rows keep (page table, last token), all tokens of a step
 are stored before any is read, and results are given out later than the step was started.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 
 from radixloom_runtime.wire.messages import Sampling, Submit
 from radixloom_runtime.wire.plan import (
+    DRAFTED,
     Chunk,
     ChunkResult,
     Limits,
@@ -107,8 +113,13 @@ class _Row:
 class ToyRunner:
     """A `wire.plan.Runner`; asserts that plans keep the contract."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(
+        self, limits: Limits, *, draft: Callable[[int, list[int]], int] | None = None
+    ) -> None:
         self.limits = limits
+        self._draft = draft
+        self._draft_slots: dict[tuple[int, int], tuple[int, int]] = {}
+        self._draft_host: dict[int, list[tuple[int, int] | None]] = {}
         self.num_computed_tokens = 0
         self.num_restored_tokens = 0
         self._host: dict[int, list[tuple[int, int]]] = {}
@@ -133,8 +144,9 @@ class ToyRunner:
         for grant in plan.grants:
             self._grant(grant)
         self._check_chunks(plan.chunks)
-        fed = [self._store(chunk) for chunk in plan.chunks]
-        results = tuple(map(self._attend, plan.chunks, fed))
+        chunks = self._guess_and_follow(plan.chunks)
+        fed = [self._store(chunk) for chunk in chunks]
+        results = tuple(map(self._attend, chunks, fed))
         firsts = frozenset(c.token_ids[0] for c in plan.chunks if c.token_ids and not c.start)
         handle = ToyHandle(plan.number, StepResult(plan.number, results), firsts)
         self._started.append(handle)
@@ -153,8 +165,11 @@ class ToyRunner:
         places = [(move.page_id, offset) for offset in range(self.limits.page_tokens)]
         if move.to_host:
             self._host[move.slot] = [self._slots[place] for place in places]
+            self._draft_host[move.slot] = [self._draft_slots.get(place) for place in places]
         else:
             self._slots |= zip(places, self._host[move.slot], strict=True)
+            kept = zip(places, self._draft_host[move.slot], strict=True)
+            self._draft_slots |= {place: pair for place, pair in kept if pair is not None}
             self.num_restored_tokens += self.limits.page_tokens
 
     def _start_row(self, start: RowStart) -> None:
@@ -190,6 +205,37 @@ class ToyRunner:
         page_index, offset = divmod(position, self.limits.page_tokens)
         assert page_index < len(row.page_table), f"no page was granted for position {position}"
         return row.page_table[page_index], offset
+
+    def _guess_and_follow(self, chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
+        """Put the draft model's guesses in their places, and the step's tokens in its pages."""
+        if self._draft is None:
+            assert not any(DRAFTED in chunk.guessed_ids for chunk in chunks), "nobody drafts here"
+            return chunks
+        guessed = tuple(
+            self._drafted(chunk) if DRAFTED in chunk.guessed_ids else chunk for chunk in chunks
+        )
+        if any(DRAFTED not in chunk.guessed_ids for chunk in chunks):
+            for chunk in guessed:
+                row = self._rows[chunk.row]
+                tokens = (*(chunk.token_ids or row.history[-1:]), *chunk.guessed_ids)
+                for position, token_id in enumerate(tokens, chunk.start):
+                    self._draft_slots[self._slot(row, position)] = (token_id, position)
+        return guessed
+
+    def _drafted(self, chunk: Chunk) -> Chunk:
+        assert self._draft is not None
+        assert set(chunk.guessed_ids) == {DRAFTED}, "all are drafted, or none"
+        row = self._rows[chunk.row]
+        tokens = list(row.history[: chunk.start + 1])
+        for _ in (*chunk.guessed_ids, "the last one is stored, too"):
+            position = len(tokens) - 1
+            self._draft_slots[self._slot(row, position)] = (tokens[-1], position)
+            found = [self._draft_slots.get(self._slot(row, place)) for place in range(len(tokens))]
+            assert found == [(token_id, place) for place, token_id in enumerate(tokens)], (
+                f"the draft model has not followed row {chunk.row}"
+            )
+            tokens.append(self._draft(row.sampling.seed, tokens))
+        return msgspec.structs.replace(chunk, guessed_ids=tuple(tokens[chunk.start + 1 : -1]))
 
     def _store(self, chunk: Chunk) -> int:
         """Write a chunk's tokens into its pages; return the position after them."""

@@ -39,6 +39,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "schedule_policy",
         "request_timeout",
         "speculation",
+        "draft_model",
         "step_tokens",
     ),
     "start": ("compile_cache_dir", "warmup"),

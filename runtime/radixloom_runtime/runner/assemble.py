@@ -3,8 +3,9 @@
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,12 +19,15 @@ from radixloom_runtime.formats.scheme import Quantization
 from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.models.forms import made_dense
 from radixloom_runtime.models.registry import Model, Weights, make_model, read_config
+from radixloom_runtime.models.sharding import MeshShape
 from radixloom_runtime.ops.attention_choice import attention_for
 from radixloom_runtime.runner import compile_cache
 from radixloom_runtime.runner.buckets import all_buckets
 from radixloom_runtime.runner.build import BuiltRunner, Phases
 from radixloom_runtime.runner.checkpoint import Checkpoint
 from radixloom_runtime.runner.distributed import check_mesh, join_processes, least_of_hosts
+from radixloom_runtime.runner.draft_model import read_draft_config
+from radixloom_runtime.runner.drafter import Drafter
 from radixloom_runtime.runner.history import make_history, recurrent_bytes
 from radixloom_runtime.runner.kv_dtype import check_pages, check_scales, kv_dtype, page_tokens
 from radixloom_runtime.runner.memory import (
@@ -61,27 +65,29 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
     devices = jax.devices()
     config = read_config(folder)
     check_possible(settings, config)
-    checkpoint = Checkpoint(folder)
-    check_scales(settings, checkpoint)
-    stored = config.quantization.in_checkpoint(checkpoint.names)
-    model = define_model(settings, replace(config, quantization=stored), devices)
+    target = _define(settings, folder, config, devices)
+    draft = _define_draft(settings, target, devices)
+    parts = [target] if draft is None else [target, draft]
+    model = target.model
     mesh = make_mesh(model.mesh_shape, devices)
     check_mesh(mesh, devices)
     _log.info("mesh", device=devices[0].device_kind, **asdict(model.mesh_shape))
-    _tell_quantization(model, stored)
-    check_model_room(settings, model, mesh.local_devices)
-    phases.begin("weights", num_bytes(model, mesh), "bytes")
-    weights = load_weights(folder, model, mesh, phases.advance)
-    limits = least_of_hosts(decide_limits(settings, model, mesh.local_devices))
-    if model.config.turns_by_length:
-        config = replace(model.config, max_positions=limits.max_model_len, quantization=stored)
-        model = define_model(settings, config, devices)
-    runner, programs = _allocate(limits, model, mesh, weights)
+    for part in parts:
+        _tell_quantization(part)
+    check_model_room(settings, [part.model for part in parts], mesh.local_devices)
+    weights = _load(parts, mesh, phases)
+    limits = decide_limits(settings, [part.model for part in parts], mesh.local_devices)
+    limits = least_of_hosts(limits)
+    models = [_of_length(settings, part, limits, devices) for part in parts]
+    runner, programs, drafter = _allocate(limits, models, mesh, weights)
     hits_before = counter.cache_hits
-    phases.begin("compile", len(programs.layouts), "buckets")
+    num_drafting = 0 if drafter is None else drafter.num_programs
+    phases.begin("compile", len(programs.layouts) + num_drafting, "buckets")
     if settings.warmup:
         for done in programs.compile_all(threads=_num_cpus()):
             phases.advance(done)
+        for done in () if drafter is None else drafter.compile_all(threads=_num_cpus()):
+            phases.advance(len(programs.layouts) + done)
     else:
         programs.compile_helpers()
     runner.finish(runner.start(StepPlan(0, (), (), ())))
@@ -103,17 +109,88 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
     return BuiltRunner(runner, ready, lambda: counter.after_warmup)
 
 
-def _tell_quantization(model: Model, stored: Quantization) -> None:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A checkpoint that takes part: the one that is served, or its draft model."""
+
+    folder: Path
+    stored: Quantization
+    model: Model
+
+
+def _define(
+    settings: RuntimeSettings,
+    folder: Path,
+    config: ModelConfig,
+    devices: Sequence[Any],
+    mesh_shape: MeshShape | None = None,
+) -> _Part:
+    checkpoint = Checkpoint(folder)
+    check_scales(settings, checkpoint)
+    stored = config.quantization.in_checkpoint(checkpoint.names)
+    config = replace(config, quantization=stored)
+    model = define_model(settings, config, devices, mesh_shape=mesh_shape)
+    return _Part(folder, stored, model)
+
+
+def _define_draft(settings: RuntimeSettings, target: _Part, devices: Sequence[Any]) -> _Part | None:
+    folder = settings.draft_model
+    if folder is None:
+        return None
+    config = read_draft_config(folder, target.folder, target.model.config)
+    shape = target.model.mesh_shape
+    try:
+        return _define(settings, folder, config, devices, shape)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"--draft-model {folder} cannot be cut like the model: {error}; set tensor_parallel to"
+            f" less than {shape.num_devices}, or take another draft model"
+        ) from error
+
+
+def _of_length(
+    settings: RuntimeSettings, part: _Part, limits: Limits, devices: Sequence[Any]
+) -> Model:
+    """Define a model again whose positions turn by the longest request."""
+    model = part.model
+    if not model.config.turns_by_length:
+        return model
+    config = replace(model.config, max_positions=limits.max_model_len, quantization=part.stored)
+    return define_model(settings, config, devices, mesh_shape=model.mesh_shape)
+
+
+def _load(parts: Sequence[_Part], mesh: Mesh, phases: Phases) -> list[Weights]:
+    phases.begin("weights", sum(num_bytes(part.model, mesh) for part in parts), "bytes")
+    weights: list[Weights] = []
+    loaded = 0
+
+    def advance(done: int) -> None:
+        phases.advance(loaded + done)
+
+    for part in parts:
+        weights.append(load_weights(part.folder, part.model, mesh, advance))
+        loaded += num_bytes(part.model, mesh)
+    return weights
+
+
+def _tell_quantization(part: _Part) -> None:
     """Log how matrices are kept, and which quantized ones are made dense."""
-    kept = sorted({spec.form.dtype for spec in model.specs if spec.form is not None})
-    dense = made_dense(model.specs, stored)
+    kept = sorted({spec.form.dtype for spec in part.model.specs if spec.form is not None})
+    dense = made_dense(part.model.specs, part.stored)
     if kept or dense:
-        _log.info("quantization", checkpoint=stored.method, kept_as=kept, made_dense=dense)
+        _log.info("quantization", checkpoint=part.stored.method, kept_as=kept, made_dense=dense)
 
 
-def define_model(settings: RuntimeSettings, config: ModelConfig, devices: Sequence[Any]) -> Model:
+def define_model(
+    settings: RuntimeSettings,
+    config: ModelConfig,
+    devices: Sequence[Any],
+    *,
+    mesh_shape: MeshShape | None = None,
+) -> Model:
     """Choose number format, kernel, form of the layers and mesh by the devices; allocates nothing.
 
+    With `mesh_shape` the mesh is decided already.
     Raises: `ConfigurationError` if the model cannot be cut as the settings want.
     """
     on_cpu = devices[0].platform == "cpu"
@@ -134,7 +211,8 @@ def define_model(settings: RuntimeSettings, config: ModelConfig, devices: Sequen
         stacked=not on_cpu,
         kv_dtype=held,
     )
-    *preferred, last = possible_shapes(settings, devices)
+    shapes = possible_shapes(settings, devices) if mesh_shape is None else [mesh_shape]
+    *preferred, last = shapes
     for shape in preferred:
         with suppress(ConfigurationError):
             return make(mesh_shape=shape)
@@ -154,21 +232,38 @@ def check_possible(settings: RuntimeSettings, config: ModelConfig) -> None:
             f"--speculation {settings.speculation} is not possible with this model: it keeps a"
             " recurrent state, from which no wrong guess can be taken back; leave it out"
         )
+    if settings.speculation is not None and 1 in (
+        settings.max_running_requests,
+        settings.step_tokens,
+    ):
+        raise ConfigurationError(
+            f"--speculation {settings.speculation} verifies guesses in the places of requests that"
+            f" are not there, but max_running_requests {settings.max_running_requests} and"
+            f" step_tokens {settings.step_tokens} leave none; set both to 2 at least"
+        )
 
 
-def check_model_room(settings: RuntimeSettings, model: Model, devices: Sequence[Device]) -> None:
-    """Refuse a model that cannot fit, before anything is loaded. Raises: `CapacityError`."""
+def check_model_room(
+    settings: RuntimeSettings, models: Sequence[Model], devices: Sequence[Device]
+) -> None:
+    """Refuse models that cannot fit, before anything is loaded. Raises: `CapacityError`."""
     check_room(
         settings,
         devices,
-        weights_bytes=model.device_bytes,
-        token_bytes=model.token_bytes,
-        num_devices=model.mesh_shape.num_devices,
+        weights_bytes=sum(model.device_bytes for model in models),
+        token_bytes=sum(model.token_bytes for model in models),
+        num_devices=models[0].mesh_shape.num_devices,
     )
 
 
-def decide_limits(settings: RuntimeSettings, model: Model, devices: Sequence[Device]) -> Limits:
-    """Decide what the settings leave open, by devices and memory. Raises: `CapacityError`."""
+def decide_limits(
+    settings: RuntimeSettings, models: Sequence[Model], devices: Sequence[Device]
+) -> Limits:
+    """Decide what the settings leave open, by devices and memory; a page is one in each model.
+
+    The first model is the one that is served, another its draft model. Raises: `CapacityError`.
+    """
+    model = models[0]
     platform = devices[0].platform
     on_cpu = platform == "cpu"
     free_bytes, default_tokens = free_for_kv(devices, settings.memory_fraction)
@@ -182,7 +277,7 @@ def decide_limits(settings: RuntimeSettings, model: Model, devices: Sequence[Dev
         settings,
         model.config,
         page_tokens=page_tokens(settings, platform),
-        token_bytes=model.token_bytes,
+        token_bytes=sum(each.token_bytes for each in models),
         free_bytes=free_bytes - recurrent_bytes(model, max_rows),
         default_tokens=default_tokens,
     )
@@ -195,7 +290,9 @@ def decide_limits(settings: RuntimeSettings, model: Model, devices: Sequence[Dev
         is_recurrent=model.config.linear is not None,
         num_host_pages=plan_host_pages(
             settings,
-            page_bytes=kv.page_bytes * model.kv_parts * model.mesh_shape.data,
+            page_bytes=kv.page_tokens
+            * sum(each.token_bytes * each.kv_parts for each in models)
+            * model.mesh_shape.data,
             available_bytes=available_host_bytes(),
         ),
         num_groups=model.mesh_shape.data,
@@ -203,13 +300,25 @@ def decide_limits(settings: RuntimeSettings, model: Model, devices: Sequence[Dev
 
 
 def _allocate(
-    limits: Limits, model: Model, mesh: Mesh, weights: Weights
-) -> tuple[JaxRunner, Programs]:
+    limits: Limits, models: Sequence[Model], mesh: Mesh, weights: Sequence[Weights]
+) -> tuple[JaxRunner, Programs, Drafter | None]:
     """Make the state that lives on the devices, and what will be compiled for it."""
-    history = make_history(model, mesh, limits)
+    model, layouts = models[0], step_layouts(limits)
+    history, *histories = (make_history(each, mesh, limits) for each in models)
     rows = make_rows(mesh, limits.max_rows, table_pages(limits), model.config.vocab_size)
-    programs = Programs(model, step_layouts(limits), limits.num_pages, (weights, history, rows))
-    return JaxRunner(limits, programs, weights, history, rows), programs
+    programs = Programs(model, layouts, limits.num_pages, (weights[0], history, rows))
+    drafter = None
+    if histories:
+        drafter = Drafter(
+            models[1],
+            layouts,
+            limits,
+            weights[1],
+            histories[0],
+            rows,
+            vocab_size=model.config.vocab_size,
+        )
+    return JaxRunner(limits, programs, weights[0], history, rows, drafter), programs, drafter
 
 
 def table_pages(limits: Limits) -> int:

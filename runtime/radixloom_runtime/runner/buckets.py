@@ -31,7 +31,7 @@ class Bucket:
 def all_buckets(*, max_rows: int, step_tokens: int) -> tuple[Bucket, ...]:
     """List what is compiled before ready, decode first, small first."""
     most_rows = min(max_rows, step_tokens)
-    decode = [Bucket(rows, rows, mixed=False) for rows in _ladder(1, most_rows, 2)]
+    decode = [Bucket(rows, rows, mixed=False) for rows in ladder(1, most_rows, 2)]
     mixed = [
         Bucket(tokens, min(tokens, most_rows), mixed=True) for tokens in _mixed_tokens(step_tokens)
     ]
@@ -39,9 +39,9 @@ def all_buckets(*, max_rows: int, step_tokens: int) -> tuple[Bucket, ...]:
 
 
 def _mixed_tokens(step_tokens: int) -> list[int]:
-    ladder = _ladder(min(SMALLEST_MIXED, step_tokens), step_tokens, MIXED_GROWTH)
+    sizes = ladder(min(SMALLEST_MIXED, step_tokens), step_tokens, MIXED_GROWTH)
     half = step_tokens // 2
-    return sorted({*ladder, half}) if half >= LEAST_HALF else ladder
+    return sorted({*sizes, half}) if half >= LEAST_HALF else sizes
 
 
 def choose(
@@ -52,7 +52,8 @@ def choose(
     return next(fitting, None)
 
 
-def _ladder(first: int, last: int, growth: int) -> list[int]:
+def ladder(first: int, last: int, growth: int) -> list[int]:
+    """List sizes from first to last, each `growth` times the one before."""
     sizes = [first]
     while sizes[-1] < last:
         sizes.append(min(last, sizes[-1] * growth))

@@ -4,10 +4,10 @@ All are compiled ahead of time, from shapes, and then called directly: after tha
 compile by surprise. With warm-up off, a step is compiled when it is first needed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,7 @@ CHANGE_GRANTS = 1024
 """Lines of changes that one extra call takes."""
 
 Compiled = Callable[..., Any]
+Key = TypeVar("Key")
 
 
 class Programs:
@@ -54,7 +55,7 @@ class Programs:
         self.layouts = {layout.bucket: layout for layout in layouts}
         self.model = model
         self._num_pages = num_pages
-        self._shapes = jax.tree.map(_shape, example)
+        self._shapes = shapes_of(example)
         self._mesh: Mesh = self._shapes[1].pages.sharding.mesh
         self._steps: dict[Bucket, Compiled] = {}
 
@@ -70,19 +71,10 @@ class Programs:
         return self._lower_change(write_dense, vocabulary, *_DENSE).compile()
 
     def compile_all(self, threads: int) -> Iterator[int]:
-        """Compile every step, yielding now and then how many are done.
-
-        Tracing holds the interpreter, so it runs here; XLA compiles beside it in `threads`.
-        """
+        """Compile every step, yielding now and then how many are done."""
         self.compile_helpers()
-        with ThreadPoolExecutor(threads, thread_name_prefix="compile") as executor:
-            compiling: dict[Bucket, Future[Compiled]] = {}
-            for bucket in self.layouts:
-                compiling[bucket] = executor.submit(self.lower_step(bucket).compile)
-                yield sum(future.done() for future in compiling.values())
-            for bucket, future in compiling.items():
-                self._steps[bucket] = future.result()
-                yield len(self._steps)
+        lower = {bucket: partial(self.lower_step, bucket) for bucket in self.layouts}
+        yield from compile_in_threads(lower, self._steps, threads)
 
     def compile_helpers(self) -> None:
         """Compile what is not a step."""
@@ -97,25 +89,11 @@ class Programs:
     def lower_step(self, bucket: Bucket) -> Any:
         """Trace the step of one bucket: one program, that runs on every device of the mesh."""
         layout = self.layouts[bucket]
-
-        def step(weights: Weights, history: History, rows: RowState, vectors: jax.Array) -> Any:
-            return run_step(self.model, layout, self._num_pages, weights, history, rows, vectors)
-
-        step.__name__ = f"step_{bucket.tokens}_{bucket.rows}"  # as profiles show it
-        own = of_groups(self._mesh, 0)
-        weights, history, rows = jax.tree.map(_spec, self._shapes)
-        on_each = jax.shard_map(
-            step,
-            mesh=self._mesh,
-            in_specs=(weights, history, rows, own.spec),
-            out_specs=(history, rows, PartitionSpec()),
-            check_vma=False,  # it cannot see that what all devices sample is the same
-        )
-        size = (self.num_groups, layout.size)
-        vectors = jax.ShapeDtypeStruct(size, jnp.int32, sharding=own)
-        options = compiler_options(self._mesh.devices.flat[0])
-        step_on_each = jax.jit(on_each, donate_argnums=(1, 2), compiler_options=options)
-        return step_on_each.lower(*self._shapes, vectors)
+        run = partial(run_step, self.model, layout, self._num_pages)
+        name = f"step_{bucket.tokens}_{bucket.rows}"
+        _, history, rows = self._shapes
+        results = (specs_of(history), specs_of(rows), PartitionSpec())
+        return lower_on_mesh(run, name, self._shapes, layout.size, results, donated=(1, 2))
 
     @property
     def num_groups(self) -> int:
@@ -141,6 +119,68 @@ class Programs:
             check_vma=False,
         )
         return jax.jit(on_each, donate_argnums=0).lower(state, *jax.tree.map(stacked, lines))
+
+
+def compile_in_threads(
+    lower: Mapping[Key, Callable[[], Any]], compiled: dict[Key, Compiled], threads: int
+) -> Iterator[int]:
+    """Lower and compile each, yielding now and then how many are done.
+
+    Tracing holds the interpreter, so it runs here; XLA compiles beside it in `threads`.
+    """
+    with ThreadPoolExecutor(threads, thread_name_prefix="compile") as executor:
+        compiling: dict[Key, Future[Compiled]] = {}
+        for key, trace in lower.items():
+            compiling[key] = executor.submit(trace().compile)
+            yield sum(future.done() for future in compiling.values())
+        for key, future in compiling.items():
+            compiled[key] = future.result()
+            yield len(compiled)
+
+
+def lower_on_mesh(
+    run: Callable[..., Any],
+    name: str,
+    shapes: tuple[Any, Any, Any],
+    vector_size: int,
+    results: Any,
+    *,
+    donated: tuple[int, ...],
+) -> Any:
+    """Trace `run(weights, history, rows, vectors)` as one program on every device of the mesh.
+
+    `shapes` are those of its first three arguments, `results` how what it returns lies on the
+    mesh, and `name` what profiles show. Each group has a vector of its own.
+    """
+    mesh: Mesh = shapes[1].pages.sharding.mesh
+    own = of_groups(mesh, 0)
+
+    def program(weights: Weights, history: History, rows: RowState, vectors: jax.Array) -> Any:
+        return run(weights, history, rows, vectors)
+
+    program.__name__ = name
+    on_each = jax.shard_map(
+        program,
+        mesh=mesh,
+        in_specs=(*map(specs_of, shapes), own.spec),
+        out_specs=results,
+        check_vma=False,  # it cannot see that what all devices sample is the same
+    )
+    size = (shape_of(mesh).data, vector_size)
+    vectors = jax.ShapeDtypeStruct(size, jnp.int32, sharding=own)
+    options = compiler_options(mesh.devices.flat[0])
+    jitted = jax.jit(on_each, donate_argnums=donated, compiler_options=options)
+    return jitted.lower(*shapes, vectors)
+
+
+def shapes_of(arrays: Any) -> Any:
+    """Return the shapes of arrays, and where on the mesh they lie."""
+    return jax.tree.map(_shape, arrays)
+
+
+def specs_of(shapes: Any) -> Any:
+    """Return how arrays of these shapes lie on the mesh."""
+    return jax.tree.map(_spec, shapes)
 
 
 _CHANGES = Changes(

@@ -22,7 +22,7 @@ from radixloom_runtime.models.sharding import Axis
 from radixloom_runtime.ops.sampling import IN_PROMPT, IS_STOP, Choice, Vocabulary
 from radixloom_runtime.runner.mesh import cut_by_tokens, of_groups, shape_of
 from radixloom_runtime.wire.messages import Sampling
-from radixloom_runtime.wire.plan import Int32s, PageGrant, RowStart
+from radixloom_runtime.wire.plan import MAX_GUESSES, Int32s, PageGrant, RowStart
 
 NUM_FLOATS = 6
 NUM_INTS = 4
@@ -38,6 +38,8 @@ class RowState(NamedTuple):
 
     page_table: Int[Array, "B P"]
     last_token: Int[Array, " B"]
+    guesses: Int[Array, "B 16"]
+    """What the draft model guesses to come after it, for the next step to verify."""
     floats: Float[Array, "B 6"]
     ints: Int[Array, "B 4"]
     vocabulary: Vocabulary
@@ -58,6 +60,7 @@ def initial_state(max_rows: int, table_pages: int, vocab_size: int, num_groups: 
     return RowState(
         page_table=jnp.zeros((rows, table_pages), jnp.int32),
         last_token=jnp.zeros(rows, jnp.int32),
+        guesses=jnp.zeros((rows, MAX_GUESSES), jnp.int32),
         floats=jnp.asarray(floats),
         ints=jnp.zeros((rows, NUM_INTS), jnp.int32),
         vocabulary=Vocabulary(
@@ -103,14 +106,19 @@ def apply_changes(state: RowState, changes: Changes) -> RowState:
     """Start rows and grant pages."""
     started = changes.starts[:, 0]
     floats = changes.starts[:, 1 : 1 + NUM_FLOATS]
-    row, index, page = changes.grants.T
     return state._replace(
-        page_table=state.page_table.at[row, index].set(page, mode="drop"),
+        page_table=grant_pages(state.page_table, changes.grants),
         floats=state.floats.at[started].set(
             jax.lax.bitcast_convert_type(floats, jnp.float32), mode="drop"
         ),
         ints=state.ints.at[started].set(changes.starts[:, 1 + NUM_FLOATS :], mode="drop"),
     )
+
+
+def grant_pages(page_table: Int[Array, "B P"], grants: Int[Array, "G 3"]) -> Int[Array, "B P"]:
+    """Add pages to rows."""
+    row, index, page = grants.T
+    return page_table.at[row, index].set(page, mode="drop")
 
 
 def choice_of(state: RowState, rows: Int[Array, " R"]) -> Choice:

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
+from numpy.typing import NDArray
 
 from radixloom_runtime.errors import EngineError
 from radixloom_runtime.models.history import History
 from radixloom_runtime.models.registry import Weights
 from radixloom_runtime.ops.sampling import Logprobs
 from radixloom_runtime.runner.buckets import Bucket, choose
+from radixloom_runtime.runner.drafter import Drafter
 from radixloom_runtime.runner.host_pages import HostPages
 from radixloom_runtime.runner.parts import Part, parts_of
 from radixloom_runtime.runner.programs import CHANGE_GRANTS, CHANGE_STARTS, Programs
@@ -56,6 +58,7 @@ class JaxRunner:
         weights: Weights,
         history: History,
         rows: RowState,
+        drafter: Drafter | None = None,
     ) -> None:
         self._limits = limits
         self._layouts = programs.layouts
@@ -64,6 +67,7 @@ class JaxRunner:
         self._weights = weights
         self._history = history
         self._rows = rows
+        self._drafter = drafter
         self._host_pages = None
         if limits.num_host_pages:
             self._host_pages = HostPages(
@@ -78,7 +82,8 @@ class JaxRunner:
     @property
     def pool_bytes(self) -> int:
         """Memory of the KV cache."""
-        return self._history.pages.nbytes
+        of_drafter = 0 if self._drafter is None else self._drafter.pool_bytes
+        return self._history.pages.nbytes + of_drafter
 
     def start(self, plan: StepPlan) -> JaxStep:
         """Begin a step and return before it ends.
@@ -91,6 +96,8 @@ class JaxRunner:
         self._write_dense(plan.starts)
         self._send_ahead(parts, layout)
         vectors = layout.join([part.pack(layout) for part in parts])
+        if self._drafter is not None:
+            self._rows = self._drafter.run(self._rows, parts, layout.bucket, vectors)
         self._history, self._rows, output = self.programs.step(layout.bucket)(
             self._weights, self._history, self._rows, vectors
         )
@@ -104,6 +111,8 @@ class JaxRunner:
             raise EngineError("a plan moves pages to host memory, of which none was set aside")
         pages = self._host_pages.move(self._history.pages, moves)
         self._history = self._history._replace(pages=pages)
+        if self._drafter is not None:
+            self._drafter.move_pages(moves)
 
     def finish(self, handle: JaxStep) -> StepResult:
         """Wait for a step and fetch its results."""
@@ -126,8 +135,12 @@ class JaxRunner:
             logprobs = _host(output.logprobs, num_groups)
         if output.prompt_logprobs and _wants_prompt(handle.chunks):
             prompt = _host(output.prompt_logprobs, num_groups)
+        counts: Sequence[NDArray[np.bool_] | None] = [None] * num_groups
+        if _has_guesses(handle.chunks):
+            counts = list(_by_group(output.counts, num_groups))
         token_ids = _by_group(output.token_ids, num_groups)
-        return [_Found(*parts) for parts in zip(token_ids, logprobs, prompt, strict=True)]
+        found = zip(token_ids, counts, logprobs, prompt, strict=True)
+        return [_Found(*parts) for parts in found]
 
     def _bucket(self, number: int, parts: Sequence[Part]) -> Bucket:
         """Choose the smallest step that holds each group's part."""
@@ -165,6 +178,10 @@ def _wants_logprobs(chunks: Sequence[Chunk]) -> bool:
     return any(chunk.top_logprobs is not None for chunk in chunks)
 
 
+def _has_guesses(chunks: Sequence[Chunk]) -> bool:
+    return any(chunk.guessed_ids for chunk in chunks)
+
+
 def _wants_prompt(chunks: Sequence[Chunk]) -> bool:
     return any(chunk.next_ids for chunk in chunks)
 
@@ -172,6 +189,8 @@ def _wants_prompt(chunks: Sequence[Chunk]) -> bool:
 def _fetch_ahead(output: StepOutput, chunks: Sequence[Chunk]) -> None:
     """Begin copies to the host as soon as the step is done."""
     wanted: list[jax.Array] = [output.token_ids]
+    if _has_guesses(chunks):
+        wanted.append(output.counts)
     if _wants_logprobs(chunks):
         wanted += output.logprobs
     if output.prompt_logprobs and _wants_prompt(chunks):
@@ -205,14 +224,18 @@ class _Found:
     """What a group's devices gave."""
 
     token_ids: Int32s
+    counts: NDArray[np.bool_] | None
+    """Whether a token comes before any wrong guess; None: nothing was guessed."""
     logprobs: _HostLogprobs | None
     prompt: _HostLogprobs | None
 
 
 def _result(chunk: Chunk, line: int, offset: int, found: _Found) -> ChunkResult:
     result = ChunkResult(int(found.token_ids[line]) if chunk.samples else None)
-    if chunk.guessed_ids:
-        return ChunkResult(result.token_id, further_ids=_further_ids(chunk, line, found.token_ids))
+    if chunk.guessed_ids and found.counts is not None:
+        lines = slice(line, line + 1 + len(chunk.guessed_ids))
+        _, *further_ids = found.token_ids[lines][found.counts[lines]].tolist()
+        return ChunkResult(result.token_id, further_ids=tuple(further_ids))
     logprobs, prompt = found.logprobs, found.prompt
     if chunk.samples and chunk.top_logprobs is not None and logprobs is not None:
         top = logprobs.tops(line, chunk.top_logprobs)
@@ -227,12 +250,3 @@ def _result(chunk: Chunk, line: int, offset: int, found: _Found) -> ChunkResult:
         prompt.chosen[lines.start : lines.stop].copy(),
         tuple(prompt.tops(i, chunk.prompt_logprobs or 0) for i in lines),
     )
-
-
-def _further_ids(chunk: Chunk, line: int, token_ids: Int32s) -> tuple[int, ...]:
-    """Return what was sampled after each right guess, up to the first wrong one."""
-    sampled = token_ids[line : line + 1 + len(chunk.guessed_ids)].tolist()
-    num_right = 0
-    while num_right < len(chunk.guessed_ids) and chunk.guessed_ids[num_right] == sampled[num_right]:
-        num_right += 1
-    return tuple(sampled[1 : 1 + num_right])

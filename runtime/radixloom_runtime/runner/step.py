@@ -20,7 +20,8 @@ from radixloom_runtime.ops.attention import Ragged
 from radixloom_runtime.ops.sampling import Logprobs, Vocabulary
 from radixloom_runtime.ops.shards import Shards
 from radixloom_runtime.runner.rows import RowState, apply_changes, choice_of
-from radixloom_runtime.runner.step_input import FROM_DEVICE, StepArrays, StepLayout
+from radixloom_runtime.runner.step_input import FIRST_GUESS, FROM_DEVICE, StepArrays, StepLayout
+from radixloom_runtime.wire.plan import MAX_GUESSES
 
 PROMPT_LOGPROB_BLOCK = 16
 """Prompt tokens whose logits over the whole vocabulary are in memory at once."""
@@ -30,6 +31,8 @@ class StepOutput(NamedTuple):
     """What the host may fetch; on the device, R and T are those of all groups."""
 
     token_ids: Int[Array, " R"]
+    counts: Bool[Array, " R"]
+    """False for tokens after a wrong guess."""
     logprobs: Logprobs
     prompt_logprobs: Logprobs | None
     """Mixed buckets: of `next_ids`, for each token."""
@@ -51,8 +54,30 @@ def run_step(
     network = model.bind(weights)
     step = layout.unpack(vectors[0])
     rows = apply_changes(rows, step.changes)
-    placed = _place_tokens(step, rows, num_pages, layout.page_tokens)
-    batch = Ragged(
+    placed, batch = lay_out(step, rows, num_pages, layout.page_tokens)
+    hidden, history = network.hidden(placed.token_ids, placed.positions, batch, step.rows, history)
+    shards = shards_of(vocabulary_axis(model.config))
+    token_ids = placed.token_ids
+    rows, sampled, counts, logprobs = _sample(network, hidden, step, token_ids, rows, shards)
+    of_prompt = _prompt_logprobs(network, hidden, step, shards) if layout.bucket.mixed else None
+    output = StepOutput(sampled, counts, logprobs, of_prompt)
+    return history, rows, jax.tree.map(of_all_groups, output)
+
+
+class Placed(NamedTuple):
+    """Tokens of a step: which, where in their request, and where in the KV pages."""
+
+    token_ids: Int[Array, " T"]
+    positions: Int[Array, " T"]
+    slots: Int[Array, " T"]
+
+
+def lay_out(
+    step: StepArrays, rows: RowState, num_pages: int, page_tokens: int
+) -> tuple[Placed, Ragged]:
+    """Find the tokens of a step, and the batch that they make for attention."""
+    placed = _place_tokens(step, rows, num_pages, page_tokens)
+    return placed, Ragged(
         num_decodes=step.header.num_decodes,
         num_chunks=step.header.num_chunks,
         starts=step.starts,
@@ -61,23 +86,9 @@ def run_step(
         page_tables=rows.page_table[step.rows],
         slots=placed.slots,
     )
-    hidden, history = network.hidden(placed.token_ids, placed.positions, batch, step.rows, history)
-    shards = shards_of(vocabulary_axis(model.config))
-    rows, sampled, logprobs = _sample(network, hidden, step, rows, shards)
-    of_prompt = _prompt_logprobs(network, hidden, step, shards) if layout.bucket.mixed else None
-    output = StepOutput(sampled, logprobs, of_prompt)
-    return history, rows, jax.tree.map(of_all_groups, output)
 
 
-class _Placed(NamedTuple):
-    """Tokens of a step: which, where in their request, and where in the KV pages."""
-
-    token_ids: Int[Array, " T"]
-    positions: Int[Array, " T"]
-    slots: Int[Array, " T"]
-
-
-def _place_tokens(step: StepArrays, rows: RowState, num_pages: int, page_tokens: int) -> _Placed:
+def _place_tokens(step: StepArrays, rows: RowState, num_pages: int, page_tokens: int) -> Placed:
     """Find every token's place; padding goes to the scratch page, the pool's last."""
     index = jnp.arange(step.token_ids.shape[0])
     chunk = jnp.sum(step.offsets <= index[:, None], axis=1) - 1
@@ -85,18 +96,21 @@ def _place_tokens(step: StepArrays, rows: RowState, num_pages: int, page_tokens:
     positions = jnp.where(live, step.starts[chunk] + index - step.offsets[chunk], 0)
     pages = rows.page_table[step.rows[chunk], positions // page_tokens]
     slots = jnp.where(live, pages, num_pages) * page_tokens + positions % page_tokens
-    fed_back = rows.last_token[step.rows[chunk]]
-    token_ids = jnp.where(step.token_ids == FROM_DEVICE, fed_back, step.token_ids)
-    return _Placed(token_ids, positions, slots)
+    row = step.rows[chunk]
+    guessed = rows.guesses[row, jnp.clip(FIRST_GUESS - step.token_ids, 0, MAX_GUESSES - 1)]
+    token_ids = jnp.where(step.token_ids <= FIRST_GUESS, guessed, step.token_ids)
+    token_ids = jnp.where(step.token_ids == FROM_DEVICE, rows.last_token[row], token_ids)
+    return Placed(token_ids, positions, slots)
 
 
 def _sample(
     network: CausalLM,
     hidden: Float[Array, "T D"],
     step: StepArrays,
+    token_ids: Int[Array, " T"],
     rows: RowState,
     shards: Shards,
-) -> tuple[RowState, Int[Array, " R"], Logprobs]:
+) -> tuple[RowState, Int[Array, " R"], Bool[Array, " R"], Logprobs]:
     last = jnp.clip(step.offsets + step.lengths - 1, 0, hidden.shape[0] - 1)
     chosen = step.sample_rows
     logits = network.logits(hidden[last])
@@ -108,7 +122,7 @@ def _sample(
         lambda: sampling.logprobs_of(logits, ids, shards),
         lambda: sampling.no_logprobs(len(logits), shards.size),
     )
-    counts, is_newest = _settle_guesses(step, ids)
+    counts, is_newest = _settle_guesses(step, token_ids, ids)
     scratch = rows.last_token.shape[0] - 1
     place = shards.here(ids, logits.shape[-1])
     counted = rows.vocabulary.facts.at[jnp.where(counts, chosen, scratch), place].add(
@@ -119,11 +133,11 @@ def _sample(
         last_token=rows.last_token.at[newest].set(ids),
         vocabulary=Vocabulary(counted, rows.vocabulary.bias),
     )
-    return rows, ids, logprobs
+    return rows, ids, counts, logprobs
 
 
 def _settle_guesses(
-    step: StepArrays, sampled: Int[Array, " R"]
+    step: StepArrays, token_ids: Int[Array, " T"], sampled: Int[Array, " R"]
 ) -> tuple[Bool[Array, " R"], Bool[Array, " R"]]:
     """Tell which lines' tokens count, and which of them are their rows' newest.
 
@@ -135,7 +149,7 @@ def _settle_guesses(
     """
     follows = step.follows != 0
     index = jnp.arange(sampled.shape[0])
-    guessed = step.token_ids[jnp.minimum(step.offsets, step.token_ids.shape[0] - 1)]
+    guessed = token_ids[jnp.minimum(step.offsets, token_ids.shape[0] - 1)]
     is_wrong = follows & (guessed != jnp.roll(sampled, 1))
     num_wrong = jnp.cumsum(is_wrong)
     first_line = jax.lax.cummax(jnp.where(follows, 0, index))

@@ -15,16 +15,18 @@ from jaxtyping import Array, Int
 
 from radixloom_runtime.runner.buckets import Bucket
 from radixloom_runtime.runner.rows import GRANT_WIDTH, START_WIDTH, Changes
-from radixloom_runtime.wire.plan import Chunk, Int32s
+from radixloom_runtime.wire.plan import DRAFTED, Chunk, Int32s
 
 FROM_DEVICE = -1
 """Token id that stands for the row's last sampled token."""
+FIRST_GUESS = -2
+"""Token id that stands for the first of the row's guesses; -3 for the second, and so on."""
 
 _HEADER = 5
 _WANTS = slice(3, 5)
 """What of the header is a wish."""
 _CHUNK_LINES = 6
-_FAR = np.iinfo(np.int32).max
+FAR = np.iinfo(np.int32).max
 """A row, offset or index that nothing has: padding that scatters drop."""
 
 _STARTS_IN_STEP = 4
@@ -137,9 +139,9 @@ class StepLayout:
         ids, next_ids, begun, granted = rest
         rows.fill(self.max_rows)
         sample_rows.fill(self.max_rows)
-        offsets.fill(_FAR)
-        begun.fill(_FAR)
-        granted.fill(_FAR)
+        offsets.fill(FAR)
+        begun.fill(FAR)
+        granted.fill(FAR)
         begun[: starts.size] = starts.ravel()
         granted[: grants.size] = grants.ravel()
         used = wanted = i = 0
@@ -158,7 +160,8 @@ class StepLayout:
                 first[lines] = range(chunk.start + 1, chunk.start + 1 + count)
                 offsets[lines] = range(places.start, places.stop)
                 lengths[lines] = follows[lines] = 1
-                ids[places] = chunk.guessed_ids
+                is_drafted = DRAFTED in chunk.guessed_ids
+                ids[places] = FIRST_GUESS - np.arange(count) if is_drafted else chunk.guessed_ids
                 i += count
                 num_decodes += count
                 length += count
@@ -187,8 +190,8 @@ def padded_changes(
     changes: Sequence[tuple[Int32s, Int32s]], num_starts: int, num_grants: int
 ) -> Changes:
     """Fill each group's starts and grants up to a fixed number of lines, and stack them."""
-    all_starts = np.full((len(changes), num_starts, START_WIDTH), _FAR, np.int32)
-    all_grants = np.full((len(changes), num_grants, GRANT_WIDTH), _FAR, np.int32)
+    all_starts = np.full((len(changes), num_starts, START_WIDTH), FAR, np.int32)
+    all_grants = np.full((len(changes), num_grants, GRANT_WIDTH), FAR, np.int32)
     for group, (starts, grants) in enumerate(changes):
         all_starts[group, : len(starts)] = starts
         all_grants[group, : len(grants)] = grants

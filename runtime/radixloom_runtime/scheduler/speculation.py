@@ -7,6 +7,9 @@ A guess costs a line of the step and nothing else: sampling is keyed by (seed, p
 samples at every guessed position the token that would have come there anyway, as long as the
 guesses before it were right. The tokens are the same with and without, at any temperature.
 
+Guesses come from the request's own text (`Ngrams`), or from a draft model on the device (`Drafts`),
+which the host only tells for whom and how many.
+
 A request whose guesses are wrong is left alone for a while, each time twice as long. Requests with
 penalties are never guessed for (what is penalized changes with each token of the guess), nor those
 that want logprobs.
@@ -17,7 +20,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from radixloom_runtime.wire.messages import Submit
+from radixloom_runtime.wire.plan import DRAFTED
 
+NGRAM = "ngram"
 LONGEST_MATCH = 3
 SHORTEST_MATCH = 2
 DEFAULT_GUESSES = 4
@@ -79,6 +84,14 @@ class Ngrams:
         self._num_unread = first
 
 
+class Drafts:
+    """Leaves guessing to the draft model: any number, at any time, of tokens nobody knows here."""
+
+    def guess(self, token_ids: list[int], count: int) -> list[int]:  # noqa: ARG002 - on the device
+        """Stand in for each guess."""
+        return [DRAFTED] * count
+
+
 @dataclass(slots=True)
 class Hunches:
     """What is remembered of one running request's guesses."""
@@ -137,6 +150,7 @@ class Speculation:
 
 
 def parse(text: str) -> Speculation:
-    """Read the setting `ngram[:k]`, checked by its pattern before."""
-    _, _, count = text.partition(":")
-    return Speculation(most=int(count) if count else DEFAULT_GUESSES)
+    """Read the setting `ngram[:k]` or `draft[:k]`, checked by its pattern before."""
+    kind, _, count = text.partition(":")
+    make_guesser = Ngrams if kind == NGRAM else Drafts
+    return Speculation(int(count) if count else DEFAULT_GUESSES, make_guesser)

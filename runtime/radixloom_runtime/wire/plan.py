@@ -32,6 +32,10 @@ Int32s = NDArray[np.int32]
 Float32s = NDArray[np.float32]
 
 MAX_TOP_LOGPROBS = 20
+MAX_GUESSES = 16
+"""For one row in one step."""
+DRAFTED = -1
+"""In the place of a guessed token: the draft model guesses it, on the device."""
 
 
 class RowStart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,7 +80,8 @@ class Chunk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `guessed_ids`: only with an empty `token_ids`. Tokens that may come after the row's last one;
     they are computed along, and a token is sampled after each. Those that were sampled as guessed
-    count; from the first wrong one on, everything is as if the chunk had ended before it.
+    count; from the first wrong one on, everything is as if the chunk had ended before it. All or
+    none of a chunk's are `DRAFTED`.
     """
 
     row: int

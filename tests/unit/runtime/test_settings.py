@@ -60,3 +60,11 @@ def test_the_cache_folder_follows_the_desktop_convention(
     assert cache_folder() == tmp_path / "radixloom"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_folder() == Path.home() / ".cache" / "radixloom"
+
+
+def test_drafting_needs_a_draft_model_and_a_draft_model_drafting():
+    with pytest.raises(ValidationError, match="speculation draft:2 needs the model that guesses"):
+        RuntimeSettings(speculation="draft:2")
+    with pytest.raises(ValidationError, match="speculation draft, found ngram"):
+        RuntimeSettings(speculation="ngram", draft_model=Path("small"))
+    assert RuntimeSettings(speculation="draft", draft_model=Path("small")).draft_model

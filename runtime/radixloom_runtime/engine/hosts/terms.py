@@ -16,7 +16,7 @@ from radixloom_runtime.wire.slice_messages import SCHEMA
 
 OWN_SETTINGS = frozenset(
     {
-        *("model", "served_model_name"),  # the folder's content counts, not its name
+        *("model", "draft_model", "served_model_name"),  # the folders' content counts
         *("host", "port", "rank", "wire_secret", "log_level", "log_format"),
         *("leader_address", "plan_port", "gather_seconds", "drain_seconds"),
         *("compile_cache_dir", "max_queued_requests", "prefix_cache"),
@@ -37,6 +37,7 @@ def terms_of(settings: RuntimeSettings) -> dict[str, str]:
         "jax": metadata.version("jax"),
         **{name: json.dumps(value) for name, value in values.items()},
         **({} if settings.model is None else _checkpoint_terms(settings.model)),
+        **_draft_terms(settings.draft_model),
     }
 
 
@@ -87,6 +88,11 @@ def _checkpoint_terms(folder: Path) -> dict[str, str]:
         "config.json": _digest(config.read_bytes()) if config.is_file() else "absent",
         "weights": _digest(listed.encode()),
     }
+
+
+def _draft_terms(folder: Path | None) -> dict[str, str]:
+    terms = {} if folder is None else _checkpoint_terms(folder)
+    return {f"draft model's {name}": digest for name, digest in terms.items()}
 
 
 def _digest(content: bytes) -> str:

@@ -67,9 +67,9 @@ def draft(settings: RuntimeSettings, config: ModelConfig, target: Target) -> Dra
     model = define_model(settings, config, target.devices)
     mesh = make_mesh(model.mesh_shape, target.devices)
     check_mesh(mesh, target.devices)
-    check_model_room(settings, model, [target] * model.mesh_shape.num_devices)
+    check_model_room(settings, [model], [target] * model.mesh_shape.num_devices)
     loaded = replace(target, bytes_in_use=model.device_bytes)
-    limits = decide_limits(settings, model, [loaded] * model.mesh_shape.num_devices)
+    limits = decide_limits(settings, [model], [loaded] * model.mesh_shape.num_devices)
     if model.config.turns_by_length:
         config = replace(config, max_positions=limits.max_model_len)
         model = define_model(settings, config, target.devices)

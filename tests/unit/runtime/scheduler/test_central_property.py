@@ -1,14 +1,14 @@
 """However requests are batched, chunked, cached, evicted, preempted or aborted: the same tokens."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import hypothesis.strategies as st
 from hypothesis import given, settings
 from support.serving import Service, serve_alone
-from support.toy_runner import VOCAB_SIZE, expected_tokens
+from support.toy_runner import VOCAB_SIZE, ToyRunner, expected_tokens, next_token
 
-from radixloom_runtime.scheduler.speculation import Speculation
+from radixloom_runtime.scheduler.speculation import Drafts, Speculation
 from radixloom_runtime.settings import SchedulePolicy
 from radixloom_runtime.wire.messages import Sampling, Submit
 from radixloom_runtime.wire.plan import Limits
@@ -163,6 +163,41 @@ def test_scheduling_never_changes_the_answer(
         if answer.finish_reason is None:
             assert visit.leaves is not None or answer.rejected is not None or answer.timed_out
             assert answer.token_ids == token_ids[: len(answer.token_ids)]
+        else:
+            assert (answer.token_ids, answer.finish_reason) == (token_ids, reason)
+
+
+@given(
+    day_and_limits=days(),
+    overlap=st.booleans(),
+    upkeep=upkeeps(),
+    guesses=st.sampled_from([1, 3, 8]),
+    wrong=st.sampled_from([1, 2, 100]),
+)
+@settings(max_examples=100, deadline=None)
+def test_a_draft_model_never_changes_the_answer_however_often_it_is_wrong(
+    day_and_limits, overlap, upkeep, guesses, wrong
+):
+    day, limits = day_and_limits
+    limits = replace(limits, is_recurrent=False)
+
+    def draft(seed: int, tokens: list[int]) -> int:
+        """Be wrong every so many tokens: always, every second time, or never."""
+        return next_token(seed, tokens) + (len(tokens) % wrong == 0)
+
+    service = Service(
+        limits,
+        overlap=overlap,
+        speculation=Speculation(guesses, Drafts),
+        runner=ToyRunner(limits, draft=draft),
+    )
+    live_through(service, day, upkeep)
+    for visit in day:
+        answer = service.answers[visit.submit.request_id]
+        token_ids, reason = expected_tokens(visit.submit, limits)
+        assert answer.token_ids == token_ids[: len(answer.token_ids)]
+        if answer.finish_reason is None:
+            assert visit.leaves is not None or answer.rejected is not None or answer.timed_out
         else:
             assert (answer.token_ids, answer.finish_reason) == (token_ids, reason)
 

@@ -1,15 +1,16 @@
 """Guesses: where they come from, who gets them, and that no answer changes by them."""
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.serving import LIMITS, Service, is_as_alone, limits, request
-from support.toy_runner import LOOPING, expected_tokens
+from support.serving import LIMITS, SHARED, Service, is_as_alone, limits, request
+from support.toy_runner import LOOPING, ToyRunner, expected_tokens, next_token
 
-from radixloom_runtime.scheduler.speculation import READ_AT_ONCE, Ngrams, Speculation, parse
+from radixloom_runtime.scheduler.speculation import READ_AT_ONCE, Drafts, Ngrams, Speculation, parse
 from radixloom_runtime.wire.messages import Sampling, Submit
 
 
@@ -65,6 +66,41 @@ class CountedList(list[int]):
 def test_the_setting_names_how_many_tokens_are_guessed():
     assert parse("ngram").most == 4
     assert parse("ngram:7").most == 7
+    assert parse("draft").make_guesser is Drafts
+    assert parse("draft:7").most == 7
+
+
+def drafting(most: int, draft: Callable[[int, list[int]], int], **changes: int) -> Service:
+    runner = ToyRunner(limits(**changes), draft=draft)
+    return Service(runner.limits, speculation=Speculation(most, Drafts), runner=runner)
+
+
+def test_a_draft_model_that_is_always_right_saves_most_steps():
+    service = drafting(4, next_token)
+    submit = request("a", [1, 2, 3], max_tokens=40)
+    service.serve(submit)
+    assert is_as_alone(service, submit)
+    assert len(service.plans) == 1 + 8  # the prompt, then 4 guesses and one more a step
+    speculation = service.scheduler.speculation
+    assert speculation is not None
+    assert speculation.num_right == speculation.num_guessed
+
+
+def test_a_draft_model_guesses_after_a_prefix_that_another_request_has_computed():
+    service = drafting(4, next_token)
+    service.serve(request("a", SHARED))
+    again = request("b", [*SHARED, 3], max_tokens=20)
+    assert service.serve(again)["b"].cached_tokens == len(SHARED)
+    assert service.answers["b"].token_ids == expected_tokens(again, LIMITS)[0]
+    assert max(len(output.token_ids) for output in service.answers["b"].outputs) == 5
+
+
+def test_a_draft_model_goes_on_after_a_preemption():
+    service = drafting(2, next_token, num_pages=8)
+    first, last = request("first", [1] * 6, max_tokens=24), request("last", [2] * 6, max_tokens=24)
+    service.serve(first, last)
+    assert is_as_alone(service, first, last)
+    assert service.scheduler.totals.preemptions > 0
 
 
 def looping(request_id: str, max_tokens: int = 40, **more: Any) -> Submit:

@@ -49,6 +49,18 @@ def test_checkpoints_with_another_configuration_or_other_weights_differ(tmp_path
     assert "weights" in (mismatch(one, weights, rank=1) or "")
 
 
+def test_draft_models_count_by_their_content_too(tmp_path):
+    for name, width in (("a", 64), ("b", 64), ("c", 32)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(f'{{"hidden_size": {width}}}')
+    first, same, other = (
+        terms_of(RuntimeSettings(speculation="draft", draft_model=tmp_path / name))
+        for name in "abc"
+    )
+    assert mismatch(first, same, rank=1) is None
+    assert "draft model's config.json is" in (mismatch(first, other, rank=1) or "")
+
+
 def test_no_term_tells_the_secret():
     assert SECRET not in str(terms_of(host(wire_secret=SECRET)))
 
