@@ -40,6 +40,7 @@ from radixloom_runtime.models.sharding import Axis, Dim
 from radixloom_runtime.models.stack import project
 from radixloom_runtime.ops.dense import scores
 from radixloom_runtime.ops.norm import rms_norm
+from radixloom_runtime.ops.table import rows_of
 
 _PRECISE = ("router", "one")
 """Outputs that choose or weigh experts: their matrices are small, and stay as exact as they are."""
@@ -136,10 +137,10 @@ class Embedding(nnx.Module):
         """Look up tokens; an id outside the vocabulary gives the nearest one's row."""
         table = self.table[...]
         if num_shards("vocab") == 1:
-            return table.at[token_ids].get(mode="clip")
+            return rows_of(table, jnp.clip(token_ids, 0, self.vocab_size - 1))
         rows = jnp.clip(token_ids, 0, self.vocab_size - 1) - shard_index("vocab") * len(table)
         is_held = (rows >= 0) & (rows < len(table))
-        found = table.at[rows].get(mode="clip")
+        found = rows_of(table, jnp.clip(rows, 0, len(table) - 1))
         return sum_over(jnp.where(is_held[:, None], found, 0), "vocab")
 
     def logits(self, x: Float[Array, "T D"]) -> Float[Array, "T V"]:

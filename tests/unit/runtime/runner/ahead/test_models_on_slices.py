@@ -6,11 +6,6 @@ from bench.plan_table import GATED, QUICK, Row, plan
 
 MIB = 1 << 20
 
-KNOWN_COPIES_BYTES = {
-    # [rows, vocabulary] arrays of the sampler and of prompts' log-probabilities.
-    "qwen3-8b tpu7x 2x2x1": 32 * MIB,
-}
-
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
@@ -20,9 +15,8 @@ def test_a_model_fits_its_slice_and_copies_neither_its_cache_nor_its_weights(row
     assert found["fits"], errors
     assert [step["name"] for step in found["steps"]] == ["decode 1", "decode 8", "mixed 16x8"]
     assert found["used_devices"] == found["num_devices"]
-    allowed = 64 * MIB + KNOWN_COPIES_BYTES.get(row.name, 0)
     for step in found["steps"]:
-        assert step["temporaries_bytes"] <= allowed, step["name"]
+        assert step["temporaries_bytes"] <= 64 * MIB, step["name"]
         assert step["weight_gathers"] == []
         assert step["peak_bytes"] <= found["hbm_bytes"]
 
@@ -39,8 +33,8 @@ def test_each_layer_of_a_model_on_several_devices_adds_up_twice():
         times, rest = divmod(sums["num_bytes"], tokens * 4096 * 2)
         assert times in (1 + 2 * 32, 2 * (1 + 2 * 32))  # in bfloat16, or XLA adds up in float32
         assert rest < tokens * 1024
-        (told,) = (one for one in step["traffic"] if one["kind"] == "all-gather")
-        assert told["num_bytes"] < tokens * 4096  # the likeliest of each device, never all scores
+        told = [one["num_bytes"] for one in step["traffic"] if one["kind"] == "all-gather"]
+        assert sum(told) < tokens * 4096  # the likeliest of each device, never all scores
 
 
 @pytest.mark.slow
