@@ -137,6 +137,7 @@ def kernel_pages(
     numbers, scales = encoded(pages, dtype, shape.value_dim)
     if not isinstance(kernel, TPUAttention):
         rows = np.concatenate([numbers, scales.astype(numbers.dtype)], axis=-1)
+        rows = rows.view(kernel.page_dtype(jnp.dtype(dtype)))
         return rows if shape.value_dim is None else rows[:, :, 0]
     row = row_layout(shape.head_dim, shape.value_dim)
     rows = np.zeros((*pages.shape[:2], shape.num_kv_heads, row.lanes), numbers.dtype)

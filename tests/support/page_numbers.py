@@ -9,11 +9,14 @@ SCALE_BYTES = 2
 def int8(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return numbers, and the scale of each vector: a bfloat16 [..., 1]."""
     wanted = np.abs(vectors).max(axis=-1, keepdims=True) * np.float32(1 / 127)
+    wanted = np.where(wanted < np.finfo(np.float32).tiny, np.float32(0), wanted)
     scale = wanted.astype(ml_dtypes.bfloat16)
     above = (scale.view(np.uint16) + 1).astype(np.uint16).view(ml_dtypes.bfloat16)
     scale = np.where(scale.astype(np.float32) < wanted, above, scale)
     wide = scale.astype(np.float32)
-    numbers = np.round(vectors / np.where(wide > 0, wide, 1).astype(np.float64))
+    numbers = np.where(wide > 0, 1, 0) * np.round(
+        vectors / np.where(wide > 0, wide, 1).astype(np.float64)
+    )
     return numbers.astype(np.int8), scale
 
 

@@ -106,7 +106,9 @@ class Model:
     """What it is cut for."""
     specs: tuple[ParamSpec, ...]
     kv_dtype: jnp.dtype
-    """Of the KV pages."""
+    """Of the KV pages: what they mean."""
+    page_dtype: jnp.dtype
+    """As what they are allocated."""
     page_shape: tuple[int, ...]
     """The last axes of one device's KV pages: how the attention kernel wants a token held."""
     _definition: Any
@@ -181,7 +183,10 @@ def make_model(
     specs = with_forms(specs, config.quantization, mesh_shape)
     held = dtype if kv_dtype is None else kv_dtype
     page_shape = _page_shape(config, attention, mesh_shape, held)
-    return Model(config, dtype, mesh_shape, specs, held, page_shape, definition, structure)
+    allocated = attention.page_dtype(held)
+    return Model(
+        config, dtype, mesh_shape, specs, held, allocated, page_shape, definition, structure
+    )
 
 
 def _page_shape(

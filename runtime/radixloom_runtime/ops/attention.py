@@ -78,6 +78,10 @@ class Attention(Protocol):
         """
         ...
 
+    def page_dtype(self, dtype: jnp.dtype) -> jnp.dtype:
+        """Return as what pages of `dtype` are allocated: as bits where XLA would widen it."""
+        ...
+
     def page_multiple(self, dtype: jnp.dtype) -> int:
         """Return of what the tokens of a page must be a multiple."""
         ...

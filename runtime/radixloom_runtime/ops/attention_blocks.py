@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num
 
 from radixloom_runtime.ops.attention import Form, Ragged
+from radixloom_runtime.ops.kv_numbers import as_numbers
 from radixloom_runtime.ops.kv_rows import read_rows
 
 BLOCK_TOKENS = 128
@@ -62,7 +63,7 @@ def gather(
     found = pages.at[table].get(mode="clip")
     *batch, num_pages, page_tokens = found.shape[: table.ndim + 1]
     rows = found.reshape(*batch, num_pages * page_tokens, *pages.shape[2:])
-    return read_rows(rows, form)
+    return read_rows(as_numbers(rows), form)
 
 
 def soft_capped(scores: Float[Array, "*B"], form: Form) -> Float[Array, "*B"]:

@@ -32,6 +32,7 @@ from radixloom_runtime.ops.attention_blocks import (
     soft_capped,
     visible,
 )
+from radixloom_runtime.ops.kv_numbers import bits_of, number_of
 from radixloom_runtime.ops.kv_rows import make_rows, row_shape, write_rows
 
 QUERY_BLOCK = 64
@@ -48,6 +49,11 @@ class CPUAttention(Attention):
         self, num_kv_heads: int, head_dim: int, *, latent: bool, dtype: jnp.dtype
     ) -> tuple[int, ...]:
         return row_shape(num_kv_heads, head_dim, latent=latent, dtype=dtype)
+
+    @override
+    def page_dtype(self, dtype: jnp.dtype) -> jnp.dtype:
+        # XLA's CPU scatters no small floats: it would widen the whole pool and back in every layer.
+        return bits_of(dtype)
 
     @override
     def page_multiple(self, dtype: jnp.dtype) -> int:
@@ -71,7 +77,8 @@ class CPUAttention(Attention):
             page_tables=batch.page_tables + page_offset,
             slots=batch.slots + page_offset * pages.shape[1],
         )
-        pages = write_rows(pages, batch.slots, make_rows(keys, values, form, pages.dtype))
+        rows = make_rows(keys, values, form, number_of(pages.dtype))
+        pages = write_rows(pages, batch.slots, jax.lax.bitcast_convert_type(rows, pages.dtype))
         num_tokens, num_heads, head_dim = queries.shape
         by_kv_head = (keys.shape[1], num_heads // keys.shape[1])
         sinks = None if sinks is None else sinks.astype(jnp.float32).reshape(by_kv_head)

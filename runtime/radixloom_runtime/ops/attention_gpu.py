@@ -49,6 +49,10 @@ class GPUAttention(Attention):
         return row_shape(num_kv_heads, head_dim, latent=latent, dtype=dtype)
 
     @override
+    def page_dtype(self, dtype: jnp.dtype) -> jnp.dtype:
+        return dtype
+
+    @override
     def page_multiple(self, dtype: jnp.dtype) -> int:
         return 1
 

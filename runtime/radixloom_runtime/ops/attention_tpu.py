@@ -63,6 +63,10 @@ class TPUAttention(Attention):
         return (token_lanes(row, num_kv_heads, dtype),)
 
     @override
+    def page_dtype(self, dtype: jnp.dtype) -> jnp.dtype:
+        return dtype
+
+    @override
     def page_multiple(self, dtype: jnp.dtype) -> int:
         return tile_rows(dtype)
 

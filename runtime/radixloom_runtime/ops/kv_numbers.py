@@ -12,10 +12,13 @@ and so have pages that nobody has written.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Int8, Int32
+from jaxtyping import Array, Float, Int, Int8, Int32, Num
 
 SCALE_BYTES = 2
 """The low byte of a bfloat16, then the high one."""
+
+_BITS = {"bfloat16": "uint16", "float8_e4m3fn": "uint8"}
+_OF_BITS = {bits: number for number, bits in _BITS.items()}
 
 _LARGEST_INT8 = 127.0
 _OF_LARGEST = 1 / _LARGEST_INT8
@@ -27,6 +30,21 @@ _DROPPED_BITS = 0xFFFF
 def has_scales(dtype: jnp.dtype) -> bool:
     """Whether pages of this dtype hold scales beside their numbers."""
     return jnp.dtype(dtype) == jnp.int8
+
+
+def bits_of(dtype: jnp.dtype) -> jnp.dtype:
+    """Return the whole numbers in whose place small floats are held where XLA widens those."""
+    return jnp.dtype(_BITS.get(jnp.dtype(dtype).name, dtype))
+
+
+def number_of(dtype: jnp.dtype) -> jnp.dtype:
+    """Return what pages of this dtype hold: `bits_of` the other way."""
+    return jnp.dtype(_OF_BITS.get(jnp.dtype(dtype).name, dtype))
+
+
+def as_numbers(x: Num[Array, "*B"]) -> Num[Array, "*B"]:
+    """Take bits as the small floats that they stand for."""
+    return jax.lax.bitcast_convert_type(x, number_of(x.dtype))
 
 
 def to_floats(x: Float[Array, "*B"], dtype: jnp.dtype) -> Float[Array, "*B"]:
@@ -41,7 +59,9 @@ def to_floats(x: Float[Array, "*B"], dtype: jnp.dtype) -> Float[Array, "*B"]:
 def to_int8(x: Float[Array, "*B H"]) -> tuple[Int8[Array, "*B H"], Int8[Array, "*B 2"]]:
     """Round vectors to int8; returns numbers, and the bytes of each vector's scale."""
     x = x.astype(jnp.float32)
-    scale = _rounded_up(jnp.max(jnp.abs(x), axis=-1, keepdims=True) * _OF_LARGEST)
+    wanted = jnp.max(jnp.abs(x), axis=-1, keepdims=True) * _OF_LARGEST
+    # What is below the least normal number, some devices take for zero, and so do we.
+    scale = _rounded_up(jnp.where(wanted < jnp.finfo(jnp.float32).tiny, 0.0, wanted))
     numbers = _divided(x, scale).astype(jnp.int8)
     bits = jax.lax.bitcast_convert_type(scale, jnp.int32)
     # Narrowing keeps the low bits of each.
@@ -67,7 +87,8 @@ def _divided(x: Float[Array, "*B H"], scale: Float[Array, "*B 1"]) -> Float[Arra
     rest = x - tried * scale
     is_tie, is_odd = 2 * jnp.abs(rest) == scale, (tried.astype(jnp.int32) & 1) == 1
     is_off = (2 * jnp.abs(rest) > scale) | (is_tie & is_odd)
-    return jnp.where(is_off, tried + jnp.sign(rest), tried)
+    rounded = jnp.where(is_off, tried + jnp.sign(rest), tried)
+    return jnp.where(scale > 0, rounded, 0.0)
 
 
 def _rounded_up(x: Float[Array, "*B"]) -> Float[Array, "*B"]:

@@ -26,4 +26,4 @@ def pool_shape(model: Model, mesh: Mesh, num_pages: int, page_tokens: int) -> ja
     stretches = model.config.num_paged_layers * (num_pages + 1)
     first, *rest = model.page_shape
     shape = (model.mesh_shape.data * stretches, page_tokens, first * model.kv_parts, *rest)
-    return jax.ShapeDtypeStruct(shape, model.kv_dtype, sharding=pool_sharding(mesh, model))
+    return jax.ShapeDtypeStruct(shape, model.page_dtype, sharding=pool_sharding(mesh, model))

@@ -44,6 +44,14 @@ def test_every_dtype_stays_near_the_float32_goldens(name, dtype):
     near(name, dtype)
 
 
+@pytest.mark.parametrize("dtype", [pytest.param("bfloat16", marks=pytest.mark.slow), *SMALL])
+def test_no_step_copies_or_widens_the_cache(dtype):
+    runner = tiny_runner(UNTIED, kv_dtype=dtype, num_pages=4096)
+    for bucket in runner.programs.layouts:
+        memory = runner.programs.step(bucket).memory_analysis()
+        assert memory.temp_size_in_bytes < runner.pool_bytes / 4
+
+
 def alone(runner, data, prompt: int, *, row: int = 0, chunk_tokens: int = 80, first: int = 0):
     ids = data[f"ids_{prompt}"].tolist()
     job = Job(ids, 24, row, range(first, first + 15))
