@@ -96,7 +96,8 @@ def test_what_was_saved_is_found_by_a_start_with_the_same_shapes():
     assert report.how_to_start(request, Path("compiled"), FOUND) == (
         "saved; start with: radixloom serve --compile-cache-dir compiled --dtype bfloat16"
         " --page-tokens 64 --kv-cache-dtype int8 --kv-cache-tokens 65536 --max-model-len 40960"
-        " --max-running-requests 256 --step-tokens 2048 --tensor-parallel 8 --expert-parallel 2\n"
+        " --max-running-requests 256 --step-tokens 2048 --data-parallel 1"
+        " --tensor-parallel 8 --expert-parallel 2\n"
     )
 
 
