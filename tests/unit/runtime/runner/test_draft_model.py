@@ -253,8 +253,8 @@ def test_an_engine_is_built_with_its_draft_model(compile_cache):
     assert built.runner.pool_bytes == pages * page_bytes
     assert built.runner.limits.num_host_pages == 1_000_000 // page_bytes
     service = drafting(built.runner)
-    submit = asked(0)
-    assert service.serve(submit)["r0"].token_ids == plain(TIED)["r0"]
+    answer = service.serve(asked(0))["r0"]
+    assert built.compiles_after_warmup() == 0  # asked before the other runner compiles its own
+    assert answer.token_ids == plain(TIED)["r0"]
     assert service.scheduler.speculation is not None
     assert service.scheduler.speculation.num_guessed > 0
-    assert built.compiles_after_warmup() == 0
