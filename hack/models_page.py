@@ -17,6 +17,7 @@ from radixloom_runtime.models.config_rope import (
     LinearScaling,
     Llama3Scaling,
     LongScaling,
+    PairScaling,
     YarnScaling,
 )
 from radixloom_runtime.models.registry import ARCHITECTURES, read_config
@@ -140,6 +141,7 @@ _SCALINGS = {
     Llama3Scaling: "llama3",
     YarnScaling: "yarn",
     LongScaling: "longrope",
+    PairScaling: "llama3 (of a GGUF)",
 }
 
 

@@ -88,8 +88,8 @@ class RuntimeSettings(BaseSettings):
     # --- what is served
     model: Path | None = Field(
         None,
-        description="Folder of a Hugging Face checkpoint (config.json, *.safetensors, tokenizer)."
-        " Default: the demo model in the cache folder, if it was fetched.",
+        description="Folder of a Hugging Face checkpoint (config.json, *.safetensors, tokenizer),"
+        " or a GGUF file. Default: the demo model in the cache folder, if it was fetched.",
     )
     served_model_name: str | None = Field(
         None, description="Name that clients give as `model`. Default: the folder's name."

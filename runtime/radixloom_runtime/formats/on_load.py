@@ -46,7 +46,7 @@ class OnLoad(Scheme):
         if self.stored is None:
             matrix = source.floats(module, region.shape)[region.rows].astype(np.float32)
         else:
-            matrix = self.stored.read(source, module, rows).dense()
+            matrix = self.stored.dense(source, module, rows)
         return quantize(matrix, self.dtype, region.columns)
 
 

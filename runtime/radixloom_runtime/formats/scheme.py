@@ -31,11 +31,15 @@ class Quantization:
     """Names, or patterns behind "re:", of modules that were left as they are."""
     stored_names: frozenset[str] | None = None
     """All tensors of the checkpoint, where it is at hand: then these tell what is quantized."""
+    find: Callable[[str], Scheme | None] | None = None
+    """Tells how a module is stored, where no rule does: each matrix of a GGUF has its own."""
     kept: Callable[[Scheme | None], Scheme | None] = lambda stored: stored
     """What the settings make of a stored scheme, for matrices that may be kept small."""
 
     def of(self, module: str) -> Scheme | None:
         """Return how a module's matrix is stored; None: as floats."""
+        if self.find is not None:
+            return self.find(module)
         if any(_is_named(module, name) for name in self.exempt):
             return None
         named = (scheme for name, scheme in self.schemes if _is_named(module, name))

@@ -6,12 +6,16 @@ A format is read in two steps: unpacked into this (exact, nothing is rounded), a
 so, or made dense.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
+
+from radixloom_runtime.errors import ModelError
 
 E2M1 = "float4_e2m1fn"
 """Floats of four bits."""
@@ -31,6 +35,33 @@ class Source(Protocol):
     def floats(self, module: str, shape: tuple[int, int]) -> NDArray[Any]:
         """Map a module's matrix [out, in] that is not quantized. Raises: `ModelError`."""
         ...
+
+
+class Tensors(Source, Protocol):
+    """All that a checkpoint holds."""
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of all tensors."""
+        ...
+
+
+def check_shape(
+    name: str, path: Path, found: tuple[int, ...], wanted: Sequence[tuple[int, ...]]
+) -> None:
+    """Raise `ModelError` unless a tensor has one of the shapes that the configuration wants."""
+    if found not in wanted:
+        raise ModelError(
+            f"tensor {name} of {path}: wanted shape {_either(wanted)} by config.json, found {found}"
+        )
+
+
+def absent(name: str, path: Path, wanted: Sequence[tuple[int, ...]]) -> ModelError:
+    """Say that there is no such tensor."""
+    return ModelError(f"{path} holds no tensor {name}; wanted one of shape {_either(wanted)}")
+
+
+def _either(shapes: Sequence[tuple[int, ...]]) -> str:
+    return " or ".join(str(shape) for shape in shapes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +165,18 @@ class Scheme(Protocol):
         """What follows a module's name in a tensor that only a quantized one has."""
         ...
 
+    @property
+    def is_quantized(self) -> bool:
+        """Whether it stores small numbers; else floats that lie in an order of their own."""
+        return True
+
     def read(self, source: Source, module: str, region: Region) -> StoredMatrix:
         """Unpack a part of a module's matrix. Raises: `ModelError`."""
         ...
+
+    def dense(self, source: Source, module: str, region: Region) -> NDArray[np.float32]:
+        """Compute a part of a module's matrix. Raises: `ModelError`."""
+        return self.read(source, module, region).dense()
 
 
 def columns_in_groups(region: Region, group: int | None) -> tuple[slice, NDArray[np.int64]]:

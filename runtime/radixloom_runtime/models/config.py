@@ -132,7 +132,7 @@ def read_raw(folder: Path) -> Raw:
     except FileNotFoundError:
         raise ModelError(
             f"{folder} holds no config.json; --model wants a Hugging Face checkpoint folder"
-            " (`radixloom fetch` brings one)"
+            " (`radixloom fetch` brings one) or a .gguf file"
         ) from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read as JSON: {error}") from error

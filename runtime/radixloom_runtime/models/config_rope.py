@@ -51,7 +51,14 @@ class LongScaling:
     original_max_positions: int
 
 
-Scaling = LinearScaling | Llama3Scaling | YarnScaling | LongScaling
+@dataclass(frozen=True, slots=True)
+class PairScaling:
+    """Each pair is divided by a number of its own at any length: how a GGUF says Llama 3's."""
+
+    factors: tuple[float, ...]
+
+
+Scaling = LinearScaling | Llama3Scaling | YarnScaling | LongScaling | PairScaling
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +172,17 @@ def _long(described: Raw, theta: float) -> Rope:
     return Rope(theta, scaling, grown)
 
 
+def _pairs(described: Raw, theta: float) -> Rope:
+    return Rope(theta, PairScaling(_numbers(described, "pair_factors")))
+
+
 _Kinds = dict[str, Callable[[Raw, float], Rope]]
-_KINDS: _Kinds = {"linear": _linear, "llama3": _llama3, "yarn": _yarn}
+_KINDS: _Kinds = {
+    "linear": _linear,
+    "llama3": _llama3,
+    "pair_factors": _pairs,
+    "yarn": _yarn,
+}
 _LONG_KINDS: _Kinds = {"longrope": _long, "su": _long}
 """Two names of one; "su" was the first."""
 

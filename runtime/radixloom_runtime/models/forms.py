@@ -39,7 +39,9 @@ def made_dense(specs: Iterable[ParamSpec], quantization: Quantization) -> list[s
             if spec.form is None
             for part in spec.parts()
             for tensor in part.stored
-            if len(tensor.shape) == 2 and quantization.of(module_of(tensor.name))
+            if len(tensor.shape) == 2
+            and (scheme := quantization.of(module_of(tensor.name)))
+            and scheme.is_quantized
         }
     )
 

@@ -10,6 +10,7 @@ from radixloom_runtime.models.config_rope import (
     LinearScaling,
     Llama3Scaling,
     LongScaling,
+    PairScaling,
     Rope,
     YarnScaling,
 )
@@ -61,13 +62,17 @@ def frequencies(kind: Rope, rotary_dim: int, *, longest: int) -> rope.Frequencie
                 truncate=scaling.truncates,
             )
         case LongScaling() as scaling:
-            return _long(plain, scaling, longest)
+            return _divided(plain, _chosen(scaling, longest))
+        case PairScaling(factors):
+            return _divided(plain, factors)
 
 
-def _long(plain: rope.Frequencies, scaling: LongScaling, longest: int) -> rope.Frequencies:
+def _chosen(scaling: LongScaling, longest: int) -> tuple[float, ...]:
     """Choose one set for all requests: cached keys cannot be turned anew (ADR 0019)."""
-    is_long = longest > scaling.original_max_positions
-    factors = scaling.long if is_long else scaling.short
+    return scaling.long if longest > scaling.original_max_positions else scaling.short
+
+
+def _divided(plain: rope.Frequencies, factors: tuple[float, ...]) -> rope.Frequencies:
     if len(factors) != len(plain):
-        raise ModelError(f"config.json's longrope wants {len(plain)} factors, found {len(factors)}")
+        raise ModelError(f"the rope wants {len(plain)} factors, found {len(factors)}")
     return plain / np.asarray(factors)

@@ -15,6 +15,8 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from radixloom_runtime.errors import ModelError
+from radixloom_runtime.formats.gguf_file import find_gguf, open_gguf
+from radixloom_runtime.formats.gguf_model import GGUFModel
 from radixloom_runtime.formats.scheme import parse_quantization
 from radixloom_runtime.models import (
     bailing_hybrid,
@@ -135,9 +137,13 @@ class Model:
         return itemsize * self.config.num_paged_layers * prod(self.page_shape)
 
 
-def read_config(folder: Path) -> ModelConfig:
-    """Read `folder/config.json`. Raises: `ModelError`."""
-    return parse_config(read_raw(folder))
+def read_config(path: Path) -> ModelConfig:
+    """Read a folder's config.json, that file itself, or what a GGUF says. Raises: `ModelError`."""
+    gguf = find_gguf(path)
+    if gguf is None:
+        return parse_config(read_raw(path))
+    model = GGUFModel(open_gguf(gguf))
+    return replace(parse_config(model.config), quantization=model.quantization)
 
 
 def parse_config(raw: Raw) -> ModelConfig:

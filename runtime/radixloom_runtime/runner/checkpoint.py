@@ -1,15 +1,15 @@
-"""Tensors of a checkpoint folder by name: whole, or the part that one device holds.
+"""Tensors of a checkpoint by name: whole, or the part that one device holds.
 
-    folder ─► one file, or several by index ─► mapped tensors
+    folder ─► one file, or several by index ─┐
+    GGUF ───────────────────────────────────┴► mapped tensors
                                                  │ floats: as they are
-                                                 ▼ quantized: by `formats`
+                                                 ▼ others: by `formats`
                                an array, or small numbers with their scales
 
 Nothing is read but what is asked for.
 """
 
 import itertools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radixloom_runtime.errors import ModelError
+from radixloom_runtime.formats.gguf_file import find_gguf, open_gguf
+from radixloom_runtime.formats.gguf_model import GGUFModel
 from radixloom_runtime.formats.scheme import NOT_QUANTIZED, Quantization, module_of
-from radixloom_runtime.formats.stored import Region, Scheme, Source, StoredMatrix
-from radixloom_runtime.formats.tensor_file import TensorFile
+from radixloom_runtime.formats.shards import Shards
+from radixloom_runtime.formats.stored import Region, Source, StoredMatrix, Tensors
 from radixloom_runtime.models.params import Stored
 from radixloom_runtime.models.sharding import Place
-
-INDEX = "model.safetensors.index.json"
-SINGLE = "model.safetensors"
 
 _FLOATS = ("bfloat16", "float16", "float32", "float64")
 
@@ -35,44 +34,25 @@ Stretches = tuple[tuple[slice, ...], ...]
 
 
 class Checkpoint:
-    """All tensors of a folder."""
+    """All tensors of a folder, or of a GGUF."""
 
-    def __init__(self, folder: Path, quantization: Quantization = NOT_QUANTIZED) -> None:
-        """Read the index. Raises: `ModelError`."""
-        self._folder = folder
+    def __init__(self, path: Path, quantization: Quantization = NOT_QUANTIZED) -> None:
+        """Read index or header. Raises: `ModelError`."""
+        self._path = path
         self._quantization = quantization
-        self._open: dict[Path, TensorFile] = {}
-        self._file_of = self._find_files()
+        self._tensors = open_tensors(path)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All tensors that the folder holds."""
-        return tuple(self._file_of)
-
-    def __contains__(self, name: str) -> bool:
-        """Whether the folder holds a tensor of this name."""
-        return name in self._file_of
+        """All tensors that there are."""
+        return tuple(self._tensors)
 
     def tensor(self, name: str, *shapes: tuple[int, ...]) -> NDArray[Any]:
         """Map one tensor as it is stored, which must have one of these shapes.
 
-        Raises: `ModelError` if absent, unreadable or of another shape.
+        Raises: `ModelError`.
         """
-        file = self._file_of.get(name)
-        wanted = " or ".join(str(shape) for shape in shapes)
-        if file is None:
-            raise ModelError(f"{self._folder} holds no tensor {name}; wanted one of shape {wanted}")
-        found = self._file(file).tensor(name)
-        if found.shape not in shapes:
-            raise ModelError(
-                f"tensor {name} of {file}: wanted shape {wanted} by config.json,"
-                f" found {found.shape}"
-            )
-        return found
-
-    def floats(self, module: str, shape: tuple[int, int]) -> NDArray[Any]:
-        """Map a module's matrix [out, in] that is not quantized. Raises: `ModelError`."""
-        return self.tensor(f"{module}.weight", shape)
+        return self._tensors.tensor(name, *shapes)
 
     def whole(self, tensor: Stored) -> NDArray[Any]:
         """Read all of a tensor, in floats. Raises: `ModelError`."""
@@ -86,9 +66,13 @@ class Checkpoint:
         """Read what the device at `place` holds of a quantized matrix. Raises: `ModelError`."""
         scheme = self._quantization.kept(self._quantization.of(module_of(tensor.name)))
         if scheme is None:
-            raise ModelError(f"{self._folder} does not hold {tensor.name} quantized")
+            raise ModelError(f"{self._path} does not hold {tensor.name} quantized")
         rows, (columns,) = tensor.held(place)
-        parts = [self._region(scheme, tensor, stretch, columns) for stretch in rows]
+        module = module_of(tensor.name)
+        parts = [
+            scheme.read(self._source(tensor), module, _region(tensor, stretch, columns))
+            for stretch in rows
+        ]
         return _one_below_another(parts)
 
     def _dense(self, tensor: Stored, held: Stretches) -> NDArray[Any]:
@@ -96,7 +80,9 @@ class Checkpoint:
         if scheme is None:
             return stretches(self._floats(tensor), held)
         blocks = [
-            self._region(scheme, tensor, rows, columns).dense()
+            scheme.dense(
+                self._source(tensor), module_of(tensor.name), _region(tensor, rows, columns)
+            )
             for rows, columns in itertools.product(*held)
         ]
         return _joined(blocks, held)
@@ -107,10 +93,10 @@ class Checkpoint:
             num_out, num_in = tensor.shape
             found = self._source(tensor).floats(tensor.name, (num_out, num_in))
         else:
-            found = self.tensor(tensor.name, tensor.shape)
+            found = self._tensors.tensor(tensor.name, tensor.shape)
         if found.dtype.name not in _FLOATS:
             raise ModelError(
-                f"tensor {tensor.name} of {self._folder}: wanted {' or '.join(_FLOATS)}, found"
+                f"tensor {tensor.name} of {self._path}: wanted {' or '.join(_FLOATS)}, found"
                 f" {found.dtype}, and nothing in config.json or beside it says what that means"
             )
         return found
@@ -118,48 +104,35 @@ class Checkpoint:
     def _source(self, tensor: Stored) -> Source:
         """Return where tensors of this one's module are found, each by itself."""
         if tensor.item is None or not tensor.is_one_of_all:
-            return self
+            return self._tensors
         axis, index = tensor.item
-        return _OneOfAll(self, axis.count, index)
+        return _OneOfAll(self._tensors, axis.count, index)
 
-    def _region(self, scheme: Scheme, tensor: Stored, rows: slice, columns: slice) -> StoredMatrix:
-        num_out, num_in = tensor.shape
-        region = Region((num_out, num_in), rows, columns)
-        return scheme.read(self._source(tensor), module_of(tensor.name), region)
 
-    def _file(self, path: Path) -> TensorFile:
-        if path not in self._open:
-            self._open[path] = TensorFile(path)
-        return self._open[path]
+def open_tensors(path: Path) -> Tensors:
+    """Open a checkpoint's folder, or a GGUF. Raises: `ModelError`."""
+    gguf = find_gguf(path)
+    return Shards(path) if gguf is None else GGUFModel(open_gguf(gguf))
 
-    def _find_files(self) -> dict[str, Path]:
-        if (self._folder / INDEX).exists():
-            return _read_index(self._folder / INDEX)
-        single = self._folder / SINGLE
-        if not single.exists():
-            raise ModelError(
-                f"{self._folder} holds neither {SINGLE} nor {INDEX}: its weights are missing"
-            )
-        return dict.fromkeys(self._file(single), single)
 
-    def close(self) -> None:
-        """Unmap all files."""
-        self._open.clear()
+def _region(tensor: Stored, rows: slice, columns: slice) -> Region:
+    num_out, num_in = tensor.shape
+    return Region((num_out, num_in), rows, columns)
 
 
 @dataclass(frozen=True, slots=True)
 class _OneOfAll:
     """One expert's tensors, out of such that hold those of all experts."""
 
-    checkpoint: Checkpoint
+    tensors: Source
     count: int
     index: int
 
     def __contains__(self, name: str) -> bool:
-        return name in self.checkpoint
+        return name in self.tensors
 
     def tensor(self, name: str, *shapes: tuple[int, ...]) -> NDArray[Any]:
-        whole = self.checkpoint.tensor(name, *((self.count, *shape) for shape in shapes))
+        whole = self.tensors.tensor(name, *((self.count, *shape) for shape in shapes))
         return whole[self.index]
 
     def floats(self, module: str, shape: tuple[int, int]) -> NDArray[Any]:
@@ -188,14 +161,3 @@ def _one_below_another(parts: Sequence[StoredMatrix]) -> StoredMatrix:
         first.group_of_column,
         np.concatenate(offsets) if offsets else None,
     )
-
-
-def _read_index(path: Path) -> dict[str, Path]:
-    try:
-        weight_map: dict[str, str] = json.loads(path.read_text("utf-8"))["weight_map"]
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{path} is no index of a sharded checkpoint: {error!r}") from error
-    missing = sorted({f for f in weight_map.values() if not (path.parent / f).exists()})
-    if missing:
-        raise ModelError(f"{path.parent} lacks {', '.join(missing)}, which {path.name} names")
-    return {name: path.parent / file for name, file in weight_map.items()}

@@ -38,13 +38,10 @@ def load_weights(folder: Path, model: Model, mesh: Mesh, progress: BytesProgress
     checkpoint = Checkpoint(folder, model.config.quantization)
     done = 0
     weights: list[Matrix] = []
-    try:
-        for spec in model.specs:
-            weights.append(_load(checkpoint, spec, mesh, model.dtype))
-            done += spec.num_bytes(model.dtype, model.mesh_shape) * len(mesh.local_devices)
-            progress(done)
-    finally:
-        checkpoint.close()
+    for spec in model.specs:
+        weights.append(_load(checkpoint, spec, mesh, model.dtype))
+        done += spec.num_bytes(model.dtype, model.mesh_shape) * len(mesh.local_devices)
+        progress(done)
     return tuple(weights)
 
 

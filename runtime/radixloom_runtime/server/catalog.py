@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from radixloom_runtime.errors import ConfigurationError
+from radixloom_runtime.formats.gguf_file import find_gguf, open_gguf
 from radixloom_runtime.settings import DEMO_MODEL, RuntimeSettings, cache_folder
-from radixloom_runtime.text import chat_template, tokenizer
+from radixloom_runtime.text import chat_template, gguf_tokenizer, tokenizer
 from radixloom_runtime.text.chat_template import ChatTemplate
 from radixloom_runtime.text.token_bytes import TokenBytes
 from radixloom_runtime.text.tokenizer import Tokenizer, read_json
@@ -61,25 +62,36 @@ def locate(settings: RuntimeSettings) -> RuntimeSettings:
         raise ConfigurationError(
             f"no --model given and no demo model in {folder}; get it with `radixloom fetch demo`"
         )
-    if not (folder / "config.json").is_file():
+    gguf = find_gguf(folder)
+    if gguf is None and not (folder / "config.json").is_file():
         raise ConfigurationError(
-            f"wanted a checkpoint folder with a config.json, found none in {folder};"
-            " `radixloom fetch` makes one"
+            f"wanted a checkpoint folder with a config.json, or a .gguf file, found none in"
+            f" {folder}; `radixloom fetch` makes one"
         )
-    name = settings.served_model_name or folder.resolve().name
+    name = settings.served_model_name or (folder.stem if folder == gguf else folder.resolve().name)
     return settings.model_copy(update={"model": folder, "served_model_name": name})
 
 
-def load(folder: Path, name: str) -> ServedModel:
-    """Read everything about text in the checkpoint `folder`. Raises: `ModelError`."""
-    loaded = tokenizer.load(folder)
+def load(path: Path, name: str) -> ServedModel:
+    """Read everything about text in a checkpoint's folder, or in a GGUF. Raises: `ModelError`."""
+    gguf = find_gguf(path)
+    if gguf is None:
+        loaded = tokenizer.load(path)
+        template = chat_template.load(path, loaded.special_tokens)
+        generation = read_json(path / "generation_config.json")
+    else:
+        metadata = open_gguf(gguf).metadata
+        loaded = gguf_tokenizer.load(metadata)
+        source: str | None = metadata.get("tokenizer.chat_template")
+        template = None if source is None else ChatTemplate(source, loaded.special_tokens)
+        generation = {}
     return ServedModel(
         name=name,
         created=int(time.time()),  # noqa: TID251 - a date for people, not a duration
         tokenizer=loaded,
         token_bytes=loaded.token_bytes(),
-        chat_template=chat_template.load(folder, loaded.special_tokens),
-        defaults=_sampling_defaults(read_json(folder / "generation_config.json")),
+        chat_template=template,
+        defaults=_sampling_defaults(generation),
     )
 
 

@@ -73,7 +73,9 @@ class Request:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the model, the slice, and what is written."""
     parser.add_argument(
-        "--model", metavar="PATH", help="A checkpoint's folder, or its config.json. Required."
+        "--model",
+        metavar="PATH",
+        help="A checkpoint's folder, its config.json, or a GGUF. Required.",
     )
     hardware = parser.add_argument_group("slice")
     hardware.add_argument(

@@ -5,8 +5,7 @@ import sys
 
 from radixloom_runtime.commands.plan.options import Request, Steps
 from radixloom_runtime.errors import CapacityError
-from radixloom_runtime.models.config import read_raw
-from radixloom_runtime.models.registry import parse_config
+from radixloom_runtime.models.registry import read_config
 from radixloom_runtime.runner import compile_cache
 from radixloom_runtime.runner.ahead.findings import Findings, StepFindings
 from radixloom_runtime.runner.ahead.steps import Draft, compile_steps, draft
@@ -21,7 +20,7 @@ def plan(request: Request) -> Findings:
     """
     if request.save is not None:
         compile_cache.use_cache(request.save)
-    config = parse_config(read_raw(request.config))
+    config = read_config(request.config)
     target = target_of(request.hardware)
     drafted = draft(request.settings, config, target)
     buckets = _chosen(drafted, request.steps)

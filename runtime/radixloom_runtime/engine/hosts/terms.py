@@ -11,6 +11,7 @@ from pathlib import Path
 
 from radixloom_runtime import __version__
 from radixloom_runtime.errors import ConfigurationError
+from radixloom_runtime.formats.gguf_file import find_gguf
 from radixloom_runtime.settings import RuntimeSettings
 from radixloom_runtime.wire.slice_messages import SCHEMA
 
@@ -26,6 +27,7 @@ OWN_SETTINGS = frozenset(
 
 MIN_SECRET_LENGTH = 16
 _DIGEST_LENGTH = 16
+_GGUF_HEAD_BYTES = 1 << 16
 
 
 def terms_of(settings: RuntimeSettings) -> dict[str, str]:
@@ -74,16 +76,20 @@ def require_slice_settings(settings: RuntimeSettings) -> tuple[str, str]:
     return settings.leader_address, secret
 
 
-def _checkpoint_terms(folder: Path) -> dict[str, str]:
+def _checkpoint_terms(path: Path) -> dict[str, str]:
     """Tell a checkpoint by its configuration and by the names and sizes of its weights.
 
     The weights themselves are not read for this: it would take as long as loading them.
     """
-    if folder.is_file():
-        return {"weights": _digest(f"{folder.stat().st_size}".encode())}
-    config = folder / "config.json"
-    weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.gguf")])
-    listed = "\n".join(f"{path.name} {path.stat().st_size}" for path in weights)
+    gguf = find_gguf(path)
+    if gguf is not None:
+        with gguf.open("rb") as file:  # the configuration stands at its beginning
+            head = file.read(_GGUF_HEAD_BYTES)
+        return {"weights": _digest(head + f"{gguf.stat().st_size}".encode())}
+    config = path / "config.json"
+    listed = "\n".join(
+        f"{file.name} {file.stat().st_size}" for file in sorted(path.glob("*.safetensors"))
+    )
     return {
         "config.json": _digest(config.read_bytes()) if config.is_file() else "absent",
         "weights": _digest(listed.encode()),

@@ -69,11 +69,8 @@ def test_every_tensor_of_the_checkpoint_is_named_by_exactly_one_row(name):
     whole = [part for part in named if not part.endswith(READ_IN_TWO)]
     assert len(whole) == len(set(whole))
     stored = Checkpoint(folder(name))
-    try:
-        read = {each for each in stored.names if not after_the_last(each, name)}
-        assert set(named) == {re.sub("_(blocks|scales)$", "", each) for each in read}
-    finally:
-        stored.close()
+    read = {each for each in stored.names if not after_the_last(each, name)}
+    assert set(named) == {re.sub("_(blocks|scales)$", "", each) for each in read}
 
 
 @pytest.mark.slow

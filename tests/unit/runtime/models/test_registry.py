@@ -6,7 +6,7 @@ import pytest
 from support.goldens import folder
 from support.tiny_models import TIED, UNTIED, tiny_model, tiny_weights
 
-from radixloom_runtime.runner.checkpoint import Checkpoint
+from radixloom_runtime.runner.checkpoint import Checkpoint, open_tensors
 
 
 @pytest.mark.parametrize("name", [TIED, UNTIED])
@@ -15,7 +15,6 @@ def test_every_tensor_of_the_checkpoint_is_named_by_exactly_one_row(name):
     assert len(named) == len(set(named))
     stored = Checkpoint(folder(name))
     assert set(named) == set(stored.names)
-    stored.close()
 
 
 def test_rows_are_in_the_order_of_the_leaves():
@@ -23,12 +22,10 @@ def test_rows_are_in_the_order_of_the_leaves():
     weights = tiny_weights(UNTIED, model)
     assert [spec.shape for spec in model.specs] == [weight.shape for weight in weights]
     network = model.bind(weights)
-    stored = Checkpoint(folder(UNTIED))
-    table = stored.tensor("lm_head.weight", (512, 64)).astype(np.float32)
+    table = open_tensors(folder(UNTIED)).tensor("lm_head.weight", (512, 64)).astype(np.float32)
     hidden = np.eye(64, dtype=np.float32)[:3]
     normed = network.norm(jax.numpy.asarray(hidden))
     np.testing.assert_allclose(network.logits(hidden), normed @ table.T, atol=1e-5)
-    stored.close()
 
 
 def test_stacked_weights_are_those_of_the_layers():

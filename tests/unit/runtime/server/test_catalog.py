@@ -3,6 +3,8 @@ from pathlib import Path
 
 import openai
 import pytest
+from support.gguf_files import write_gguf
+from support.goldens import folder
 from support.tiny import FOLDER
 
 from radixloom_runtime.errors import ConfigurationError
@@ -51,3 +53,15 @@ def test_sampling_defaults_are_the_checkpoints(tmp_path: Path):
     generation = {"temperature": 0.6, "top_k": 20, "top_p": None, "do_sample": True}
     (tmp_path / "generation_config.json").write_text(json.dumps(generation))
     assert catalog.load(tmp_path, "x").defaults == SamplingDefaults(temperature=0.6, top_k=20)
+
+
+def test_a_gguf_is_named_after_its_file_and_brings_tokenizer_and_template(tmp_path: Path):
+    path = write_gguf(folder("llama-tied"), tmp_path / "Tiny.Q8_0.gguf")
+    assert catalog.locate(RuntimeSettings(model=path)).served_model_name == "Tiny.Q8_0"
+    assert catalog.locate(RuntimeSettings(model=tmp_path)).served_model_name == tmp_path.name
+    model = catalog.load(tmp_path, "x")
+    assert model.tokenizer.eos_ids == (2,)
+    assert model.chat_template is not None
+    text = model.chat_template.render([{"role": "user", "content": "ab"}])
+    assert text == "<|im_start|>ab<|im_end|>"
+    assert model.tokenizer.encode(text, add_special_tokens=False)[::2] == [1, 2]

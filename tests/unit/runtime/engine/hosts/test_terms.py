@@ -61,6 +61,17 @@ def test_draft_models_count_by_their_content_too(tmp_path):
     assert "draft model's config.json is" in (mismatch(first, other, rank=1) or "")
 
 
+def test_ggufs_of_another_size_or_configuration_differ(tmp_path):
+    contents = (b"GGUF 2 layers", b"GGUF 2 layers", b"GGUF 3 layers", b"GGUF 2 layers and more")
+    files = [tmp_path / f"{index}.gguf" for index in range(4)]
+    for file, content in zip(files, contents, strict=True):
+        file.write_bytes(content)
+    one, same, config, weights = (terms_of(host(model=file)) for file in files)
+    assert mismatch(one, same, rank=1) is None
+    assert "weights" in (mismatch(one, config, rank=1) or "")
+    assert "weights" in (mismatch(one, weights, rank=1) or "")
+
+
 def test_no_term_tells_the_secret():
     assert SECRET not in str(terms_of(host(wire_secret=SECRET)))
 
