@@ -84,8 +84,9 @@ def test_a_text_begins_as_the_file_says_or_as_its_kind_does():
 
 
 def test_pairs_of_sentence_pieces_are_merged_by_score():
+    """Of ▁ a b a b, "ba" has the best score, and then "aba"; "▁a" comes too late."""
     backend = build_tokenizer(pieces())
-    assert backend.encode("abab", add_special_tokens=False).tokens == ["▁a", "ba", "b"]
+    assert backend.encode("abab", add_special_tokens=False).tokens == ["▁", "aba", "b"]
     assert backend.encode("ab").tokens[0] == "<s>"
 
 
