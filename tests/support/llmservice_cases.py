@@ -78,6 +78,8 @@ SOUND = (
                 "imagePullPolicy": "Never",
                 "maxModelLen": 4096,
                 "dtype": "bfloat16",
+                "quantization": "int8",
+                "kvCacheDtype": "fp8",
                 "port": 9000,
                 "args": ["--step-tokens", "512"],
                 "env": [{"name": "RADIXLOOM_LOG_LEVEL", "value": "debug"}],
@@ -191,6 +193,8 @@ REFUSED = (
         "exclude each other",
     ),
     Case("a low port", {"spec.engine.port": 80}, "greater than or equal to 1024"),
+    Case("int3 matrices", {"spec.engine.quantization": "int3"}, "Unsupported value"),
+    Case("int4 keys and values", {"spec.engine.kvCacheDtype": "int4"}, "Unsupported value"),
     Case("an unknown dtype", {"spec.engine.dtype": "int3"}, "Unsupported value"),
     Case("compiled steps in no claim", {"spec.compileCache": {"mode": "PVC"}}, "claimName is"),
     Case(

@@ -18,7 +18,7 @@ from radixloom_operator.api.hardware import TpuSlice
 from radixloom_operator.api.model import QUANTITY_PATTERN, ApiModel, ObjectName, cel, rule
 from radixloom_operator.api.pods import EnvVar, PodTemplate, Quantity
 from radixloom_operator.settings import PullPolicy
-from radixloom_runtime.settings import HTTP_PORT, Dtype
+from radixloom_runtime.settings import HTTP_PORT, Dtype, KVCacheDtype, WeightFormat
 
 
 class SecretKeyRef(ApiModel):
@@ -143,6 +143,16 @@ class Engine(ApiModel):
     )
     dtype: Dtype = Field(
         default=Dtype.AUTO, description="Number format. auto: bfloat16 on TPU, float32 on CPU."
+    )
+    quantization: WeightFormat = Field(
+        default=WeightFormat.AUTO,
+        description="How matrices are kept. auto: as the checkpoint has them; none: as numbers of"
+        " dtype; int8, fp8: rounded while loading.",
+    )
+    kv_cache_dtype: KVCacheDtype = Field(
+        default=KVCacheDtype.AUTO,
+        description="Number format of the KV cache. auto: as dtype; fp8 and int8 hold about twice"
+        " the tokens of bfloat16, rounded.",
     )
     port: int = Field(
         default=HTTP_PORT,

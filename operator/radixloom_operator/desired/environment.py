@@ -21,7 +21,14 @@ from radixloom_operator.naming import (
     slice_name,
     wire_secret_name,
 )
-from radixloom_runtime.settings import ENV_PREFIX, TPU_PROCESS_PORT, LogFormat, environment
+from radixloom_runtime.settings import (
+    ENV_PREFIX,
+    TPU_PROCESS_PORT,
+    KVCacheDtype,
+    LogFormat,
+    WeightFormat,
+    environment,
+)
 from radixloom_runtime.topology import Slice
 
 EnvVar = dict[str, Any]
@@ -58,6 +65,11 @@ def _runtime(service: LLMService, hardware: Slice, index: int) -> dict[str, str]
         "drain_seconds": _drain_seconds(service),
         "log_format": LogFormat.JSON,
     }
+    # Only where asked for: a variable more would restart every slice when the operator is upgraded.
+    if spec.engine.quantization is not WeightFormat.AUTO:
+        settings["quantization"] = spec.engine.quantization
+    if spec.engine.kv_cache_dtype is not KVCacheDtype.AUTO:
+        settings["kv_cache_dtype"] = spec.engine.kv_cache_dtype
     if spec.compile_cache.mode is not CompileCacheMode.DISABLED:
         settings["compile_cache_dir"] = COMPILE_CACHE_PATH
     if hardware.devices > 1:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import structlog
+
 from radixloom_runtime.runner import machine
 from radixloom_runtime.settings import RuntimeSettings
 from radixloom_runtime.wire.messages import Ready, Starting
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 Progress = Callable[[Starting], None]
 
 _SECONDS_BETWEEN_REPORTS = 0.25
+_SECONDS_BETWEEN_LINES = 5.0
+_MOST_LINES = 20
+"""Of the log, for one phase: loading a large model takes minutes."""
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +64,15 @@ class Phases:
         self._progress = progress
         self._start = self._phase_start = self._last_report = time.monotonic()
         self._phase, self._total, self._unit = "", 0.0, ""
+        self._told_at, self._told_done = 0.0, 0.0
         self.seconds: dict[str, float] = {}
 
     def begin(self, phase: str, total: float, unit: str) -> None:
         """End the phase before, if any, and begin one."""
         self.end()
         self._phase, self._total, self._unit = phase, total, unit
-        self._phase_start = time.monotonic()
+        self._phase_start = self._told_at = time.monotonic()
+        self._told_done = 0.0
         self._report(0)
 
     def advance(self, done: float) -> None:
@@ -71,6 +80,9 @@ class Phases:
         now = time.monotonic()
         if done >= self._total or now - self._last_report >= _SECONDS_BETWEEN_REPORTS:
             self._report(done)
+        waited = now - self._told_at >= _SECONDS_BETWEEN_LINES
+        if done >= self._total or (waited and done - self._told_done >= self._total / _MOST_LINES):
+            self._tell(done, now)
 
     def end(self) -> None:
         """End the last phase; `seconds["total"]` then counts from the first."""
@@ -79,6 +91,17 @@ class Phases:
             self.seconds[self._phase] = now - self._phase_start
         self._phase = ""
         self.seconds["total"] = now - self._start
+
+    def _tell(self, done: float, now: float) -> None:
+        """Write a line of progress to the log."""
+        self._told_at, self._told_done = now, done
+        seconds = now - self._phase_start
+        if self._unit == "bytes":
+            amounts = {"gb": round(done / 1e9, 2), "of_gb": round(self._total / 1e9, 2)}
+            amounts["gb_per_second"] = round(done / 1e9 / max(seconds, 1e-3), 2)
+        else:
+            amounts = {self._unit: int(done), "of": int(self._total)}
+        _log.info(f"start.{self._phase}", seconds=round(seconds, 1), **amounts)
 
     def _report(self, done: float) -> None:
         self._last_report = time.monotonic()

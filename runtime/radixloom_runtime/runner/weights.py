@@ -37,12 +37,13 @@ def load_weights(folder: Path, model: Model, mesh: Mesh, progress: BytesProgress
     """Load every weight of `model` in the order of its rows. Raises: `ModelError`."""
     checkpoint = Checkpoint(folder, model.config.quantization)
     done = 0
-    weights: list[Matrix] = []
-    for spec in model.specs:
-        weights.append(_load(checkpoint, spec, mesh, model.dtype))
-        done += spec.num_bytes(model.dtype, model.mesh_shape) * len(mesh.local_devices)
+
+    def loaded(part: ParamSpec) -> None:
+        nonlocal done
+        done += part.num_bytes(model.dtype, model.mesh_shape) * len(mesh.local_devices)
         progress(done)
-    return tuple(weights)
+
+    return tuple(_load(checkpoint, spec, mesh, model.dtype, loaded) for spec in model.specs)
 
 
 def num_bytes(model: Model, mesh: Mesh) -> int:
@@ -81,9 +82,18 @@ def weight_shapes(model: Model, mesh: Mesh) -> Any:
     )
 
 
-def _load(checkpoint: Checkpoint, spec: ParamSpec, mesh: Mesh, dtype: jnp.dtype) -> Matrix:
+def _load(
+    checkpoint: Checkpoint,
+    spec: ParamSpec,
+    mesh: Mesh,
+    dtype: jnp.dtype,
+    loaded: Callable[[ParamSpec], None],
+) -> Matrix:
+    """Load a weight, or a stack layer by layer; tells `loaded` of each."""
     if not spec.layers:
-        return _joined(spec, _load_one(checkpoint, spec, mesh, dtype))
+        arrays = _load_one(checkpoint, spec, mesh, dtype)
+        loaded(spec)
+        return _joined(spec, arrays)
     stacks = [
         jnp.zeros(row.sharded_shape(shape_of(mesh)), kind, device=weight_sharding(mesh, row))
         for row, kind in spec.arrays(dtype)
@@ -92,6 +102,7 @@ def _load(checkpoint: Checkpoint, spec: ParamSpec, mesh: Mesh, dtype: jnp.dtype)
         layer = _load_one(checkpoint, part, mesh, dtype)
         pairs = zip(stacks, layer, strict=True)
         stacks = [_set_layer(stack, array, np.int32(index)) for stack, array in pairs]
+        loaded(part)
     return _joined(spec, stacks)
 
 

@@ -190,6 +190,12 @@ def test_users_environment_wins_over_ours_and_appears_once():
     assert found == ["text"]
 
 
+def test_small_numbers_are_asked_for_and_else_no_variable_is_added():
+    change = {"spec.engine.quantization": "int8", "spec.engine.kvCacheDtype": "fp8"}
+    added = environment(desired(change)).items() - environment(desired({})).items()
+    assert dict(added) == {"RADIXLOOM_QUANTIZATION": "int8", "RADIXLOOM_KV_CACHE_DTYPE": "fp8"}
+
+
 def test_stated_resources_are_limits_but_for_cpu():
     change = {"spec.engine.hostResources": {"cpu": 2, "memory": "8Gi"}}
     resources = engine(desired(change))["resources"]

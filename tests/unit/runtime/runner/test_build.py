@@ -1,5 +1,6 @@
 """The way in: what is refused before anything is loaded, and what is reported."""
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from structlog.testing import capture_logs
 from support.goldens import folder, golden
 from support.step_driver import Job, run
 from support.tiny_models import TIED, UNTIED, log_softmax
@@ -109,6 +111,21 @@ def test_progress_is_thinned_out_but_its_end_gets_through():
         phases.advance(done)
     assert [reports[0].done, reports[-1].done] == [0, 1000]
     assert len(reports) < 100
+
+
+def test_the_log_tells_gigabytes_and_their_rate_while_loading_in_few_lines(monkeypatch):
+    clock = itertools.count(100.0, step=2.0)
+    monkeypatch.setattr("radixloom_runtime.runner.build.time.monotonic", lambda: next(clock))
+    with capture_logs() as lines:
+        phases = Phases(lambda _: None)
+        phases.begin("weights", 10e9, "bytes")
+        for done in range(1, 101):
+            phases.advance(done * 1e8)
+    assert {line["event"] for line in lines} == {"start.weights"}
+    assert 5 <= len(lines) <= 21
+    first, last = lines[0], lines[-1]
+    assert first["gb"] < last["gb"] == last["of_gb"] == 10.0
+    assert last["gb_per_second"] == pytest.approx(last["gb"] / last["seconds"], abs=0.01)
 
 
 @pytest.mark.slow

@@ -45,6 +45,15 @@ def test_progress_ends_at_the_bytes_of_the_model():
     assert reports[-1] == num_bytes(model, mesh)
 
 
+def test_progress_goes_layer_by_layer_where_layers_are_stacked():
+    model, reports = tiny_model(TIED, stacked=True), []
+    mesh = make_mesh(model.mesh_shape, jax.devices())
+    load_weights(folder(TIED), model, mesh, reports.append)
+    stacks = sum(bool(spec.layers) for spec in model.specs)
+    assert len(reports) == len(model.specs) + stacks * (model.config.num_layers - 1)
+    assert reports[-1] == num_bytes(model, mesh)
+
+
 def test_a_missing_tensor_is_named(tmp_path, tensors):
     del tensors["model.layers.1.mlp.up_proj.weight"]
     save_file(tensors, tmp_path / "model.safetensors")
