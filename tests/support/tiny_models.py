@@ -34,6 +34,7 @@ DENSE = (
     "mistral-swa",
     "olmo2",
     "phi3",
+    "qwen",
     "qwen2-bias",
     "qwen3",
     "smollm3",

@@ -133,6 +133,17 @@ def test_a_config_without_what_its_family_looks_up_is_a_model_error_that_names_i
         parse_config(described)
 
 
+def test_a_request_to_a_qwen_1_ends_where_its_rope_would_be_stretched():
+    longer = {"seq_length": 256, "max_position_embeddings": 512}
+    assert parse_config(raw("qwen") | longer).max_positions == 256
+
+
+@pytest.mark.parametrize(("key", "value"), [("no_bias", False), ("rotary_pct", 0.25)])
+def test_a_qwen_1_that_no_reference_output_checks_is_refused(key, value):
+    with pytest.raises(ModelError, match=f"{key} {value} of a Qwen 1 is not supported"):
+        parse_config(raw("qwen") | {key: value})
+
+
 def test_several_ropes_are_refused_where_the_family_has_one():
     ropes = {"full_attention": {"rope_theta": 1e6}, "sliding_attention": {"rope_theta": 1e4}}
     with pytest.raises(ModelError, match="several: full_attention, sliding_attention"):

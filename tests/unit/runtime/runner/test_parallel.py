@@ -35,6 +35,7 @@ def param(name: str, shape: MeshShape, *, slow: bool = True):
         param(UNTIED, cut(2, 2)),
         param("qwen3", cut(2)),
         param("qwen3", cut(4)),
+        param("qwen", cut(4)),
         param("qwen2-bias", cut(4)),
         param("phi3", cut(2)),
         param("phi3", cut(4)),
