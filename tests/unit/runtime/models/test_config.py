@@ -17,7 +17,7 @@ def raw(name: str = TIED, file: str = "config.json") -> dict:
     return json.loads((folder(name) / file).read_text())
 
 
-ONE_SCHEMA = {"bailing-moe-v1", "bailing-moe-v2", "gpt-oss-mxfp4"}
+ONE_SCHEMA = {"bailing-moe-v1", "bailing-moe-v2", "gpt-oss-mxfp4", "qwen"}
 """Families that transformers 5 does not know; and gpt-oss, of which an own test is below."""
 
 
