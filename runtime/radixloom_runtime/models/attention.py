@@ -1,7 +1,5 @@
 """Grouped-query attention: keys and values of a few heads, each read by several query heads."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -11,7 +9,7 @@ from typing_extensions import override
 from radixloom_runtime.models.blocks import Linear, RMSNorm
 from radixloom_runtime.models.config import ModelConfig, QKNorm
 from radixloom_runtime.models.history import History, place_among
-from radixloom_runtime.models.params import ParamSpec, Stored, as_is, weight
+from radixloom_runtime.models.params import vector
 from radixloom_runtime.models.sharding import Axis
 from radixloom_runtime.models.stack import StepInput
 from radixloom_runtime.ops import rope
@@ -50,7 +48,9 @@ class SelfAttention(nnx.Module):
             axis = Axis("head_dim", c.head_dim) if c.qk_norm is QKNorm.HEAD else whole
             return RMSNorm(f"{prefix}.{name}", axis, config, dtype)
 
-        self.sinks = _sinks(prefix, config, dtype) if c.has_sinks else None
+        heads = Axis("heads", c.num_heads)
+        sinks = vector(f"{prefix}.sinks", heads, dtype, is_exact=True) if c.has_sinks else None
+        self.sinks = sinks
         self.query_norm = norm(names.qk_norms[0], query)
         self.key_norm = norm(names.qk_norms[1], kv)
 
@@ -88,12 +88,6 @@ class SelfAttention(nnx.Module):
         if gates is not None:
             attended *= jax.nn.sigmoid(gates)
         return self.out(attended.reshape(x.shape[0], -1)), history._replace(pages=pages)
-
-
-def _sinks(prefix: str, config: ModelConfig, dtype: jnp.dtype) -> nnx.Param[Any]:
-    dims = ((Axis("heads", config.num_heads),),)
-    stored = Stored(f"{prefix}.sinks", dims)
-    return weight(ParamSpec(dims, (stored,), as_is, is_exact=True), dtype)
 
 
 def page_offset(config: ModelConfig, history: History, index: Int[Array, ""]) -> Int[Array, ""]:

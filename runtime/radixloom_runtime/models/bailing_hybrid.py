@@ -18,9 +18,10 @@ from radixloom_runtime.models.config_moe import (
     Scoring,
     parse_groups,
     parse_moe,
+    routed_and_shared,
     sparse_after_first,
 )
-from radixloom_runtime.models.config_rope import Raw, described_rope
+from radixloom_runtime.models.config_rope import Raw, described_rope, rope_kind
 
 _NAMES_OF_V5 = {
     "max_position_embeddings": "model_max_length",
@@ -89,10 +90,7 @@ def _moe(raw: Raw) -> Moe:
         scoring=Scoring.SIGMOID,
         groups=parse_groups(raw, num_best=2),
         choice_bias="expert_bias",
-        weight_scale=float(raw.get("routed_scaling_factor") or 1.0),
-        shared_dim=raw["n_shared_experts"] * raw["moe_intermediate_size"],
-        shared="shared_experts",
-        shared_gate=None,
+        **routed_and_shared(raw),
     )
 
 
@@ -113,7 +111,7 @@ def _refuse_unknown(raw: Raw) -> None:
         key: raw[key] for key in _ONLY if raw.get(key, _ONLY[key]) != _ONLY[key]
     }
     described = described_rope(raw)
-    kind = described.get("rope_type") or described.get("type") or "default"
+    kind = rope_kind(described)
     if kind != "default":
         found["rope_type"] = kind
     for key, value in found.items():

@@ -14,6 +14,7 @@ from radixloom_runtime.models.config_moe import (
     Scoring,
     parse_groups,
     parse_moe,
+    shared_experts,
     sparse_after_first,
 )
 from radixloom_runtime.models.config_names import Names
@@ -81,4 +82,4 @@ def _shared_experts(raw: Raw, width: str) -> dict[str, Any]:
     """All shared experts of a layer are one MLP of their widths together."""
     num: int = raw.get("num_shared_experts") or 0
     each: int = raw.get(width) or raw["moe_intermediate_size"]
-    return {"shared_dim": num * each, "shared": "shared_experts", "shared_gate": None}
+    return shared_experts(num * each)

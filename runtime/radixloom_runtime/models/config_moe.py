@@ -102,6 +102,18 @@ def parse_moe(raw: Raw, **own: Any) -> Moe:
     return moe
 
 
+def routed_and_shared(raw: Raw) -> dict[str, Any]:
+    """Read DeepSeek's names for the weight of routed experts, and for those that all tokens use."""
+    num: int = raw.get("n_shared_experts") or 0
+    weight_scale = float(raw.get("routed_scaling_factor") or 1.0)
+    return {"weight_scale": weight_scale, **shared_experts(num * raw["moe_intermediate_size"])}
+
+
+def shared_experts(width: int) -> dict[str, Any]:
+    """Describe experts that all tokens use, as one MLP of their widths together; added whole."""
+    return {"shared_dim": width, "shared": "shared_experts", "shared_gate": None}
+
+
 def parse_groups(raw: Raw, *, num_best: int) -> ExpertGroups | None:
     """Read DeepSeek's groups; None where a token may use all of them."""
     num_groups, chosen = raw.get("n_group") or 1, raw.get("topk_group") or 1

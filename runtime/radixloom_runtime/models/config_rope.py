@@ -95,10 +95,15 @@ def described_rope(raw: Raw) -> Raw:
     return raw.get("rope_parameters") or raw.get("rope_scaling") or {}
 
 
+def rope_kind(described: Raw) -> str:
+    """Return what a description calls itself, by whichever name."""
+    return described.get("rope_type") or described.get("type") or "default"
+
+
 def rope_of(described: Raw, theta: float, *, may_be_long: bool = False) -> Rope:
     """Give a description its type; `theta` where it names none. Raises: `ModelError`."""
     theta = float(described.get("rope_theta") or theta)
-    kind = described.get("rope_type") or described.get("type") or "default"
+    kind = rope_kind(described)
     if kind == "default":
         return Rope(theta)
     kinds = _KINDS | (_LONG_KINDS if may_be_long else {})

@@ -6,8 +6,6 @@ YaRN enlarges by way of the softmax's scale. The layers after the last, which pr
 tokens, are not read.
 """
 
-from typing import Any
-
 from radixloom_runtime.errors import ModelError
 from radixloom_runtime.models.config import ModelConfig, common
 from radixloom_runtime.models.config_latent import parse_latent
@@ -16,9 +14,10 @@ from radixloom_runtime.models.config_moe import (
     Scoring,
     parse_groups,
     parse_moe,
+    routed_and_shared,
     sparse_after_first,
 )
-from radixloom_runtime.models.config_rope import Raw, described_rope, yarn_magnitude
+from radixloom_runtime.models.config_rope import Raw, described_rope, rope_kind, yarn_magnitude
 
 
 def configure_v2(raw: Raw) -> ModelConfig:
@@ -32,7 +31,7 @@ def configure_v2(raw: Raw) -> ModelConfig:
             f"topk_method {method!r} is not supported; supported: greedy, group_limited_greedy"
         )
     groups = None if method == "greedy" else parse_groups(raw, num_best=1)
-    return _configure(raw, parse_moe(raw, **_shared_experts(raw), groups=groups))
+    return _configure(raw, parse_moe(raw, **routed_and_shared(raw), groups=groups))
 
 
 def configure_v3(raw: Raw) -> ModelConfig:
@@ -41,7 +40,7 @@ def configure_v3(raw: Raw) -> ModelConfig:
     _must_be(raw, "topk_method", "noaux_tc")
     moe = parse_moe(
         raw,
-        **_shared_experts(raw),
+        **routed_and_shared(raw),
         scoring=Scoring.SIGMOID,
         groups=parse_groups(raw, num_best=2),
         choice_bias="e_score_correction_bias",
@@ -68,18 +67,11 @@ def _configure(raw: Raw, moe: Moe) -> ModelConfig:
     )
 
 
-def _shared_experts(raw: Raw) -> dict[str, Any]:
-    return {
-        "weight_scale": float(raw.get("routed_scaling_factor") or 1.0),
-        "shared_dim": (raw.get("n_shared_experts") or 0) * raw["moe_intermediate_size"],
-        "shared": "shared_experts",
-        "shared_gate": None,
-    }
-
-
 def _yarn_scale(raw: Raw) -> float:
     """Return YaRN's enlargement of queries and of keys: both meet in a score."""
     described = described_rope(raw)
+    if rope_kind(described) == "default":  # whatever else it says
+        return 1.0
     weight = described.get("mscale_all_dim")
     return yarn_magnitude(described["factor"], weight) ** 2 if weight else 1.0
 

@@ -15,7 +15,7 @@ from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.models.config_linear import LinearAttention
 from radixloom_runtime.models.history import History
 from radixloom_runtime.models.linear_attention import read_states, taps_first
-from radixloom_runtime.models.params import ParamSpec, Stored, as_is, weight
+from radixloom_runtime.models.params import ParamSpec, Stored, vector, weight
 from radixloom_runtime.models.sharding import Axis
 from radixloom_runtime.models.stack import StepInput
 from radixloom_runtime.ops.norm import rms_norm
@@ -48,15 +48,10 @@ class GatedDeltaNet(nnx.Module):
         channels, taps = (keys, keys, values), (Axis("taps", linear.taps),)
         convolution = Stored(f"{prefix}.conv1d.weight", (channels, (Axis("one", 1),), taps))
         self.taps = weight(ParamSpec((taps, channels), (convolution,), taps_first), dtype)
-
-        def vector(name: str, axis: Axis, *, is_exact: bool) -> nnx.Param[Array]:
-            stored = Stored(f"{prefix}.{name}", ((axis,),))
-            return weight(ParamSpec(((axis,),), (stored,), as_is, is_exact=is_exact), dtype)
-
-        self.log_rate = vector("A_log", rates, is_exact=True)
-        self.rate_bias = vector("dt_bias", rates, is_exact=True)
+        self.log_rate = vector(f"{prefix}.A_log", rates, dtype, is_exact=True)
+        self.rate_bias = vector(f"{prefix}.dt_bias", rates, dtype, is_exact=True)
         value = Axis("head_dim", linear.value_dim)
-        self.norm = vector("norm.weight", value, is_exact=False)
+        self.norm = vector(f"{prefix}.norm.weight", value, dtype, is_exact=False)
         self.out = Linear((f"{prefix}.out_proj",), values, (embed,), bias=False, dtype=dtype)
 
     @override

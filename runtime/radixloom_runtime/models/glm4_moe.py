@@ -9,6 +9,7 @@ from radixloom_runtime.models.config_moe import (
     Scoring,
     parse_groups,
     parse_moe,
+    routed_and_shared,
     sparse_after_first,
 )
 from radixloom_runtime.models.config_rope import Raw
@@ -21,10 +22,7 @@ def configure(raw: Raw) -> ModelConfig:
         scoring=Scoring.SIGMOID,
         groups=parse_groups(raw, num_best=2),
         choice_bias="e_score_correction_bias",
-        weight_scale=float(raw.get("routed_scaling_factor") or 1.0),
-        shared_dim=(raw.get("n_shared_experts") or 0) * raw["moe_intermediate_size"],
-        shared="shared_experts",
-        shared_gate=None,
+        **routed_and_shared(raw),
     )
     return common(
         {"partial_rotary_factor": 0.5} | raw,

@@ -15,7 +15,7 @@ from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.models.config_linear import KimiDelta, LinearAttention
 from radixloom_runtime.models.history import History
 from radixloom_runtime.models.linear_attention import read_states, taps_first
-from radixloom_runtime.models.params import ParamSpec, Stored, as_is, weight
+from radixloom_runtime.models.params import ParamSpec, Stored, vector, weight
 from radixloom_runtime.models.sharding import Axis
 from radixloom_runtime.models.stack import StepInput
 from radixloom_runtime.ops.norm import rms_norm
@@ -46,13 +46,10 @@ class KimiDeltaAttention(nnx.Module):
         )
         self.taps = weight(ParamSpec((taps, (numbers,) * 3), stored, taps_first), dtype)
 
-        def vector(name: str, axis: Axis, *, is_exact: bool) -> nnx.Param[Array]:
-            stored = Stored(f"{prefix}.{name}", ((axis,),))
-            return weight(ParamSpec(((axis,),), (stored,), as_is, is_exact=is_exact), dtype)
-
-        self.log_rate = vector("A_log", heads, is_exact=True)
-        self.rate_bias = vector("dt_bias", numbers, is_exact=True)
-        self.norm = vector("o_norm.weight", Axis("head_dim", linear.value_dim), is_exact=False)
+        self.log_rate = vector(f"{prefix}.A_log", heads, dtype, is_exact=True)
+        self.rate_bias = vector(f"{prefix}.dt_bias", numbers, dtype, is_exact=True)
+        value = Axis("head_dim", linear.value_dim)
+        self.norm = vector(f"{prefix}.o_norm.weight", value, dtype, is_exact=False)
         out = f"{prefix}.{config.names.attention_out}"
         self.out = Linear((out,), numbers, (embed,), bias=False, dtype=dtype)
 

@@ -31,7 +31,7 @@ from radixloom_runtime.models.collectives import (
 from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.models.config_moe import Moe, Scoring
 from radixloom_runtime.models.expert_weights import ExpertAxes
-from radixloom_runtime.models.params import ParamSpec, Stored, as_is, side_by_side, weight
+from radixloom_runtime.models.params import ParamSpec, Stored, side_by_side, vector, weight
 from radixloom_runtime.models.sharding import Axis
 from radixloom_runtime.models.stack import OneOf, with_weight
 from radixloom_runtime.ops.moe import (
@@ -58,9 +58,7 @@ class Router(nnx.Module):
         self.kernel = weight(ParamSpec(((embed,), (experts,)), (stored,), side_by_side), dtype)
 
         def bias(name: str | None) -> nnx.Param[Any] | None:
-            stored = Stored(f"{path}.{name}", ((experts,),))
-            row = ParamSpec(((experts,),), (stored,), as_is, is_exact=True)
-            return None if name is None else weight(row, dtype)
+            return None if name is None else vector(f"{path}.{name}", experts, dtype, is_exact=True)
 
         self.bias = bias("bias" if moe.has_router_bias else None)
         self.choice_bias = bias(moe.choice_bias)

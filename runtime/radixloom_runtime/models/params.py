@@ -171,6 +171,13 @@ def weight(spec: ParamSpec, dtype: jnp.dtype) -> nnx.Param[Any]:
     return nnx.Param(jax.ShapeDtypeStruct(spec.shape, spec.dtype_in(dtype)), spec=spec)
 
 
+def vector(checkpoint: str, axis: Axis, dtype: jnp.dtype, *, is_exact: bool) -> nnx.Param[Any]:
+    """Declare a weight of one dimension, which is stored as it is."""
+    dims = ((axis,),)
+    stored = Stored(checkpoint, dims)
+    return weight(ParamSpec(dims, (stored,), as_is, is_exact=is_exact), dtype)
+
+
 def spec_of(param: Any) -> ParamSpec:
     """Return the row that `weight` gave to this variable."""
     spec: ParamSpec = param.get_metadata("spec")

@@ -20,7 +20,12 @@ _NAMES = Names(
     gate_up=("w2", "w1"),
     down="c_proj",
 )
-_ONLY: Raw = {"no_bias": True, "rotary_pct": 1.0, "tie_word_embeddings": False}
+_ONLY: Raw = {
+    "no_bias": True,
+    "rotary_pct": 1.0,
+    "scale_attn_weights": True,
+    "tie_word_embeddings": False,
+}
 """What is wanted of these keys, where config.json names them."""
 
 

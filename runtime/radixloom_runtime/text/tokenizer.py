@@ -81,6 +81,12 @@ def _backend(folder: Path) -> Backend:
 
 
 def _converted_backend(folder: Path) -> Backend:
+    for found in sorted(folder.glob("*.tiktoken")):  # Qwen 1: read by Python code in its folder
+        raise ModelError(
+            f"wanted a tokenizer.json in {folder}, found {found.name}, which only code of the"
+            " checkpoint's own reads, and that is not run; convert it once (TikTokenConverter of"
+            " transformers does, given the pattern and special tokens of that code)"
+        )
     from transformers import AutoTokenizer
 
     try:

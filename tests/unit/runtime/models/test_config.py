@@ -37,6 +37,14 @@ def test_both_schemas_of_gpt_oss_give_the_same_config():
     assert config.max_positions == 512
 
 
+@pytest.mark.parametrize("kind", [{}, {"rope_type": "default"}, {"type": "default"}])
+def test_scores_of_a_deepseek_without_yarn_are_not_enlarged_whatever_mscale_says(kind):
+    described = raw("deepseek-v3") | {"rope_scaling": {"mscale_all_dim": 1.0, "factor": 40} | kind}
+    config = parse_config(described)
+    assert config.attention_scale == config.head_dim**-0.5
+    assert parse_config(raw("deepseek-v3")).attention_scale != config.attention_scale
+
+
 def test_a_gpt_oss_without_layer_types_begins_with_a_window():
     described = raw("gpt-oss-mxfp4")
     del described["layer_types"]
@@ -138,7 +146,9 @@ def test_a_request_to_a_qwen_1_ends_where_its_rope_would_be_stretched():
     assert parse_config(raw("qwen") | longer).max_positions == 256
 
 
-@pytest.mark.parametrize(("key", "value"), [("no_bias", False), ("rotary_pct", 0.25)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("no_bias", False), ("rotary_pct", 0.25), ("scale_attn_weights", False)]
+)
 def test_a_qwen_1_that_no_reference_output_checks_is_refused(key, value):
     with pytest.raises(ModelError, match=f"{key} {value} of a Qwen 1 is not supported"):
         parse_config(raw("qwen") | {key: value})

@@ -6,12 +6,23 @@ wrong moves its logits by far more than the tolerance.
 
 import re
 
+import jax.numpy as jnp
 import pytest
 from support.golden_jobs import assert_gives_goldens
 from support.goldens import assert_same_top, folder, golden
 from support.step_driver import Job, run
-from support.tiny_models import DENSE, HYBRID, SPARSE, WHOLE_ONLY, tiny_model, tiny_runner
+from support.tiny_models import (
+    DENSE,
+    HYBRID,
+    SPARSE,
+    WHOLE_ONLY,
+    runner_of,
+    tiny_model,
+    tiny_runner,
+)
 
+from radixloom_runtime.models.registry import make_model
+from radixloom_runtime.ops.attention_tpu import TPUAttention
 from radixloom_runtime.runner.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.timeout(300)  # compiles two steps of each model, on a busy machine
@@ -38,6 +49,18 @@ def test_greedy_tokens_and_logprobs_equal_the_goldens(name):
 def test_a_long_engine_turns_long_requests_by_the_long_factors():
     """The checkpoint's own limit is 512, its original one 64: prompts 4 to 7 are longer."""
     assert_gives_goldens(tiny_runner("phi3-longrope"), "phi3-longrope", (4, 5, 6, 7))
+
+
+@pytest.mark.slow
+def test_the_tpus_attention_gives_gpt_oss_its_tokens_with_sinks_and_windows():
+    name = "gpt-oss-mxfp4"
+    model = make_model(
+        tiny_model(name).config,
+        dtype=jnp.dtype("float32"),
+        attention=TPUAttention(interpret=True),
+        stacked=True,
+    )
+    assert_gives_goldens(runner_of(model, folder(name)), name)
 
 
 @families

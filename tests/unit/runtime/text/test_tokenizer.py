@@ -81,3 +81,9 @@ def test_transformers_splits_text_the_same_way():
 def test_a_folder_without_any_tokenizer_is_a_model_error(tmp_path: Path):
     with pytest.raises(ModelError, match=r"wanted a tokenizer\.json"):
         tokenizer.load(tmp_path)
+
+
+def test_a_vocabulary_that_only_the_checkpoints_own_code_reads_is_refused_by_name(tmp_path):
+    (tmp_path / "qwen.tiktoken").write_text("IQ== 0\n")
+    with pytest.raises(ModelError, match=r"wanted a tokenizer\.json .* found qwen\.tiktoken"):
+        tokenizer.load(tmp_path)
