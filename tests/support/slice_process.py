@@ -4,6 +4,8 @@ Which engine they run is the test's to choose: the real one, or the toy with not
 `python -m support.slice_process ...` is the command line of `radixloom` with the toy in its place.
 """
 
+import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -26,11 +28,22 @@ SECRET = "what only the hosts of this slice know"
 PATIENCE_SECONDS = 30.0
 
 
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_ports = itertools.cycle(range(20_000 + _WORKER % 10 * 1000, 21_000 + _WORKER % 10 * 1000))
+
+
 def free_port() -> int:
-    """A port that was free just now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port that nobody listens on, and that nobody is given soon.
+
+    Below those that the kernel hands out by itself: it gave the same one twice, and a slice waited
+    for a host that could not listen.
+    """
+    for port in _ports:
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("unreachable: ports go round for ever")
 
 
 class Host:
