@@ -63,11 +63,18 @@ def test_matrices_are_kept_in_the_kinds_own_bits(wide, tmp_path, kind):
 
 ERRORS = {
     "F32": 1e-5,
-    **dict.fromkeys(("F16", "BF16", "Q8_0"), 0.05),
-    **dict.fromkeys(("Q5_0", "Q5_1", "Q5_K", "Q6_K"), 0.4),
-    **dict.fromkeys(("Q4_0", "Q4_1", "Q4_K"), 0.9),
+    "F16": 0.005,
+    "BF16": 0.03,
+    "Q8_0": 0.1,
+    "Q6_K": 0.3,
+    **dict.fromkeys(("Q5_0", "Q5_1", "Q5_K"), 0.5),
+    **dict.fromkeys(("Q4_0", "Q4_1", "Q4_K"), 0.8),
 }
-"""Bounds of the mean |difference of a logprob| to the float32 checkpoint, of random weights."""
+"""Bounds of the median |difference of a logprob| to the float32 checkpoint.
+
+The median, because the weights are random: at a few positions two keys score nearly the same, and
+whatever rounding turns them about changes all 64 logprobs there.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +89,9 @@ def test_logprobs_are_those_of_the_matrices_it_stands_for(wide, exact, tmp_path,
     expected_ids, expected = numbers(stands_for(wide, tmp_path / "f32", kind))
     assert ids == expected_ids
     np.testing.assert_allclose(found, expected, atol=2e-4)
-    mean = float(np.abs(found - exact).mean())
-    assert mean <= ERRORS[kind]
-    assert mean > 1e-6 or kind == "F32", "nothing was rounded"
+    error = float(np.median(np.abs(found - exact)))
+    assert error <= ERRORS[kind]
+    assert error > 1e-6 or kind == "F32", "nothing was rounded"
 
 
 @pytest.mark.slow

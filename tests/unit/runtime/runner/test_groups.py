@@ -110,7 +110,8 @@ def test_groups_tell_each_other_tokens_for_the_experts_and_results_and_nothing_e
         [
             (f"f32[{2 * rows},{embed}]", "all-gather"),
             (f"f32[{rows},{embed}]", "reduce-scatter"),
-            (f"s32[{2 * rows}]", "all-gather"),  # sampled ids, and what is asked of logprobs
+            (f"s32[{2 * rows}]", "all-gather"),  # sampled ids, and whether each counts
+            (f"pred[{2 * rows}]", "all-gather"),
             (f"f32[{2 * rows}]", "all-gather"),
             (f"s32[{2 * rows},20]", "all-gather"),
             (f"f32[{2 * rows},20]", "all-gather"),
