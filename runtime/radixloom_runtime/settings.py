@@ -26,6 +26,9 @@ COORDINATOR_PORT = 8476
 TPU_PROCESS_PORT = 8471
 """libtpu's own mesh between the hosts of a slice."""
 
+MAX_BODY_BYTES = 32 * 2**20
+"""A million tokens as JSON numbers are about 8 MB."""
+
 DEMO_MODEL = "smollm2-135m-instruct"
 """Folder name of the demo model, under `cache_folder() / "models"`."""
 
@@ -113,6 +116,17 @@ class RuntimeSettings(BaseSettings):
     # --- HTTP
     host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104 - a pod's own network
     port: int = Field(HTTP_PORT, ge=0, le=65535, description="Port of the OpenAI API.")
+    api_key: SecretStr | None = Field(
+        None,
+        description="Key that clients must send as `Authorization: Bearer` or `x-api-key`; beside"
+        " those of api_key_file. Default: everybody may ask.",
+    )
+    api_key_file: Path | None = Field(
+        None, description="File of keys that clients must send one of, a line each; read at start."
+    )
+    max_body_bytes: int = Field(
+        MAX_BODY_BYTES, ge=1, description="Largest body of a request; a larger one is answered 413."
+    )
     drain_seconds: float = Field(
         30.0, ge=0, description="After SIGTERM, how long running requests may go on."
     )

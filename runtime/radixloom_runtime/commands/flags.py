@@ -23,7 +23,7 @@ from radixloom_runtime.settings import ENV_PREFIX, RuntimeSettings
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "model": ("model", "served_model_name", "dtype", "quantization", "max_model_len"),
-    "HTTP": ("host", "port", "drain_seconds"),
+    "HTTP": ("host", "port", "api_key_file", "max_body_bytes", "drain_seconds"),
     "memory": (
         "page_tokens",
         "kv_cache_dtype",
@@ -68,7 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         add_settings(parser.add_argument_group(heading), names)
     parser.epilog = (
         f"Each flag has an environment variable: --max-model-len is {ENV_PREFIX}MAX_MODEL_LEN.\n"
-        f"The secret of a slice's hosts is taken from {ENV_PREFIX}WIRE_SECRET alone."
+        f"The secret of a slice's hosts is taken from {ENV_PREFIX}WIRE_SECRET alone, a single API\n"
+        f"key from {ENV_PREFIX}API_KEY or a file."
     )
 
 

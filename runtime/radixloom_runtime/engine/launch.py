@@ -14,9 +14,11 @@ from collections.abc import Mapping
 from pydantic_core import to_json
 
 from radixloom_runtime.errors import EngineError
-from radixloom_runtime.settings import RuntimeSettings
+from radixloom_runtime.settings import ENV_PREFIX, RuntimeSettings
 
 SETTINGS_VARIABLE = "RADIXLOOM_ENGINE_SETTINGS"
+SERVER_VARIABLES = frozenset({ENV_PREFIX + "API_KEY", ENV_PREFIX + "API_KEY_FILE"})
+"""What the engine's environment leaves out."""
 
 
 def engine_command(address: str, settings: RuntimeSettings) -> tuple[list[str], dict[str, str]]:
@@ -31,12 +33,19 @@ def engine_command(address: str, settings: RuntimeSettings) -> tuple[list[str], 
         *("--address", address),
         *("--parent", str(os.getpid())),
     ]
-    return argv, {**os.environ, SETTINGS_VARIABLE: settings_as_json(settings)}
+    return argv, {**_environment(), SETTINGS_VARIABLE: settings_as_json(settings)}
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in SERVER_VARIABLES}
 
 
 def settings_as_json(settings: RuntimeSettings) -> str:
-    """Render every setting, secrets in clear: for a child process of ours alone."""
-    values = settings.model_dump()
+    """Render every setting, the slice's secret in clear: for a child process of ours alone.
+
+    API keys are the server's; the engine never has them.
+    """
+    values = settings.model_dump(exclude={"api_key", "api_key_file"})
     if settings.wire_secret is not None:
         values["wire_secret"] = settings.wire_secret.get_secret_value()
     return to_json(values).decode()

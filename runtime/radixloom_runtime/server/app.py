@@ -24,6 +24,7 @@ from radixloom_runtime.server import (
     health,
     parsing,
     problems,
+    tokenizing,
 )
 from radixloom_runtime.server.caller import user_of
 from radixloom_runtime.server.catalog import ServedModel
@@ -38,6 +39,7 @@ from radixloom_runtime.server.service import Service, service_of
 ENDPOINTS = frozenset(
     {"/v1/chat/completions", "/v1/completions", "/v1/models"}
     | {"/flush_cache", "/pin_prefix", "/unpin_prefix"}
+    | {"/tokenize", "/detokenize"}
     | {"/healthz", "/startupz", "/readyz", "/metrics", "/version"}
 )
 """Paths that the metrics tell apart."""
@@ -108,6 +110,7 @@ def build(service: Service) -> FastAPI:
     if not service.lifecycle.follows:
         app.include_router(router)
         app.include_router(cache_control.router)
+        app.include_router(tokenizing.router)
     app.include_router(health.router)
     app.add_exception_handler(RequestError, _on_request_error)
     app.add_exception_handler(HTTPException, _on_http_exception)

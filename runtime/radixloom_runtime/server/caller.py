@@ -8,7 +8,8 @@ import hashlib
 
 from starlette.requests import Request
 
-_BEARER = "bearer "
+from radixloom_runtime.server.keys import presented_key
+
 _HASH_CHARACTERS = 16
 
 
@@ -16,8 +17,7 @@ def user_of(request: Request, user: str | None) -> str:
     """Name the user that a request is counted for; empty for nobody in particular."""
     if user:
         return f"user:{user}"
-    authorization = request.headers.get("authorization", "")
-    if not authorization.lower().startswith(_BEARER):
+    key = presented_key(request.headers)
+    if not key:
         return ""
-    key = authorization[len(_BEARER) :].strip()
     return f"key:{hashlib.sha256(key.encode()).hexdigest()[:_HASH_CHARACTERS]}"

@@ -1,4 +1,4 @@
-"""What surrounds every HTTP request: its id, its metric, and the answer to a defect of ours.
+"""What surrounds every HTTP request: id, key, metric, and the answer to a defect of ours.
 
 A plain ASGI middleware: Starlette's base class for them buffers streams behind another task.
 """
@@ -12,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from radixloom_runtime.server import problems
+from radixloom_runtime.server.keys import UnauthorizedError
 from radixloom_runtime.server.service import Service
 
 REQUEST_ID_HEADER = "x-request-id"
@@ -26,6 +27,7 @@ class Frame:
     def __init__(self, app: ASGIApp, *, service: Service, endpoints: frozenset[str]) -> None:
         """Requests to other paths than `endpoints` are counted together."""
         self._app = app
+        self._keys = service.keys
         self._lifecycle = service.lifecycle
         self._metrics = service.metrics
         self._endpoints = endpoints
@@ -66,8 +68,12 @@ class Frame:
         # Probes and scrapes are not in flight: a drain does not wait for them.
         is_work = scope["method"] == "POST"
         try:
+            self._keys.check(scope["path"], Headers(scope=scope))
             with self._lifecycle.request() if is_work else contextlib.nullcontext():
                 await self._app(scope, receive, send_noting)
+        except UnauthorizedError as error:
+            log.info("request.unauthorized")
+            await problems.response(error)(scope, receive, send)
         except problems.ClientDisconnectedError:
             log.info("request.disconnected")
         except Exception:

@@ -78,8 +78,8 @@ def make(
     prompt_logprobs: int | None = None,
 ) -> Order:
     """Make the order of a request. Raises: `RequestError` on ids outside the vocabulary."""
-    _check_ids(request.stop_token_ids or (), serving.limits, param="stop_token_ids")
-    _check_ids(request.logit_bias or (), serving.limits, param="logit_bias")
+    check_ids(request.stop_token_ids or (), serving.limits, param="stop_token_ids")
+    check_ids(request.logit_bias or (), serving.limits, param="logit_bias")
     _check_min_tokens(request.min_tokens or 0, prompts)
     return Order(
         prompts=prompts,
@@ -122,7 +122,7 @@ def fit(
     """
     if not ids:
         raise RequestError(f"{param} is empty: the model needs a token to go on from", param=param)
-    _check_ids(ids, limits, param=param)
+    check_ids(ids, limits, param=param)
     wanted = 1 if max_tokens is None else max_tokens
     if len(ids) + wanted > limits.max_model_len:
         raise ContextLengthError(
@@ -138,7 +138,8 @@ def fit(
     return Prompt(ids, max_tokens, text)
 
 
-def _check_ids(ids: Iterable[int], limits: Ready, *, param: str) -> None:
+def check_ids(ids: Iterable[int], limits: Ready, *, param: str) -> None:
+    """Raise `RequestError` for a token id outside the vocabulary."""
     outside = max(ids, default=0)
     if outside >= limits.vocab_size:
         raise RequestError(

@@ -17,9 +17,7 @@ from radixloom_runtime.server import unsupported
 from radixloom_runtime.server.problems import BodyTooLargeError, ClientDisconnectedError
 from radixloom_runtime.server.schema_chat import ChatRequest
 from radixloom_runtime.server.schema_completions import CompletionRequest
-
-MAX_BODY_BYTES = 32 * 2**20
-"""A million tokens as JSON numbers are about 8 MB."""
+from radixloom_runtime.server.service import service_of
 
 RequestT = TypeVar("RequestT", bound=BaseModel)
 
@@ -60,6 +58,8 @@ async def _json_object(request: Request) -> dict[str, Any]:
     body = await _bytes(request)
     try:
         found = msgspec.json.decode(body)
+    except RecursionError as error:
+        raise RequestError("the body is nested too deeply", code="invalid_json") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RequestError(f"the body is no JSON: {error}", code="invalid_json") from error
     if not isinstance(found, dict):
@@ -70,12 +70,15 @@ async def _json_object(request: Request) -> dict[str, Any]:
 async def _bytes(request: Request) -> bytes:
     chunks: list[bytes] = []
     size = 0
+    limit = service_of(request).max_body_bytes
     try:
         async for chunk in request.stream():
             size += len(chunk)
-            if size > MAX_BODY_BYTES:
+            if size > limit:
                 raise BodyTooLargeError(
-                    f"the body is larger than {MAX_BODY_BYTES} bytes", code="body_too_large"
+                    f"the body is larger than the {limit} bytes that this server takes"
+                    " (max_body_bytes); shorten it",
+                    code="body_too_large",
                 )
             chunks.append(chunk)
     except ClientDisconnect:

@@ -5,6 +5,7 @@ logged with its traceback, and tells the client no more than the request's id.
 """
 
 import math
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -87,6 +88,8 @@ def response(error: RequestError) -> Response:
         headers["retry-after"] = str(math.ceil(error.retry_after_seconds))
     if isinstance(error, RequestTimeoutError):
         headers["x-should-retry"] = "false"  # OpenAI's clients would send it again, unasked
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
     return json_response(error_object(error), status=error.status, headers=headers)
 
 

@@ -1,13 +1,15 @@
 """What the endpoints work with: one object per process, found through the request."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from starlette.requests import Request
 
 from radixloom_runtime.metrics import Metrics
 from radixloom_runtime.server.engine_client import EngineClient
+from radixloom_runtime.server.keys import Keys
 from radixloom_runtime.server.lifecycle import Lifecycle
+from radixloom_runtime.settings import MAX_BODY_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,9 @@ class Service:
     metrics: Metrics
     request_timeout: float | None = None
     """Seconds a request may take that does not say itself."""
+    keys: Keys = field(default_factory=Keys)
+    """Who may ask."""
+    max_body_bytes: int = MAX_BODY_BYTES
 
 
 def service_of(request: Request) -> Service:

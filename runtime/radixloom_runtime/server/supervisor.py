@@ -20,7 +20,7 @@ from radixloom_runtime import __version__
 from radixloom_runtime.errors import ConfigurationError
 from radixloom_runtime.metrics import Metrics
 from radixloom_runtime.runner import machine
-from radixloom_runtime.server import catalog
+from radixloom_runtime.server import catalog, keys
 from radixloom_runtime.server.engine_client import EngineClient, StateMessage
 from radixloom_runtime.server.engine_counters import EngineCounters
 from radixloom_runtime.server.engine_process import EngineProcess
@@ -71,7 +71,12 @@ class Supervisor:
         self._lifecycle = Lifecycle(rank=settings.rank)
         self._engine = EngineClient(self._channel, on_state=self._on_state)
         self.service = Service(
-            self._engine, self._lifecycle, self._metrics, settings.request_timeout
+            self._engine,
+            self._lifecycle,
+            self._metrics,
+            settings.request_timeout,
+            keys.load(settings),
+            settings.max_body_bytes,
         )
 
     def stop(self) -> None:
