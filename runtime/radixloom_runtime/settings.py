@@ -113,6 +113,24 @@ class RuntimeSettings(BaseSettings):
         description="Longest prompt plus answer, in tokens. Default: the checkpoint's own limit.",
     )
 
+    # --- chat
+    tool_call_parser: str = Field(
+        "auto",
+        description="How calls of tools are read from answers: auto (by the chat template), none,"
+        " deepseek-v3, glm, glm4-0414, gpt-oss, hermes, kimi, llama3, mistral, pythonic or"
+        " qwen3-coder.",
+    )
+    reasoning_parser: str = Field(
+        "auto",
+        description="How reasoning is told apart from answers: auto (by the chat template), none,"
+        " deepseek-r1, glm, gpt-oss, kimi, mistral or qwen3.",
+    )
+    request_chat_template: bool = Field(
+        default=False,
+        description="Let requests bring a chat_template of their own. It runs in a sandbox, but"
+        " nothing ends one that never ends: only for clients that are trusted.",
+    )
+
     # --- HTTP
     host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104 - a pod's own network
     port: int = Field(HTTP_PORT, ge=0, le=65535, description="Port of the OpenAI API.")

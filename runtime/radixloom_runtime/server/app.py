@@ -54,7 +54,7 @@ async def create_chat_completion(request: Request) -> Response:
     serving = service.lifecycle.admit()
     wanted = await parsing.chat_request(request)
     order = await asyncio.to_thread(chat.make_order, wanted, serving)
-    form = chat.ChatForm(wanted, serving.model.token_bytes)
+    form = chat.ChatForm(wanted, order.reading, serving.model.token_bytes)
     return await _answer(request, wanted, order, form, serving.model)
 
 

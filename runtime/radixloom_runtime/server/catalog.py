@@ -1,6 +1,7 @@
 """What is served: the checkpoint's text side, its sampling defaults, and `GET /v1/models`."""
 
 import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,12 @@ from radixloom_runtime.formats.gguf_file import find_gguf, open_gguf
 from radixloom_runtime.settings import DEMO_MODEL, RuntimeSettings, cache_folder
 from radixloom_runtime.text import chat_template, gguf_tokenizer, tokenizer
 from radixloom_runtime.text.chat_template import ChatTemplate
+from radixloom_runtime.text.reasoning import REASONING_FORMATS, reasoning_format_of
 from radixloom_runtime.text.token_bytes import TokenBytes
 from radixloom_runtime.text.tokenizer import Tokenizer, read_json
+from radixloom_runtime.text.tools.registry import TOOL_FORMATS, tool_format_of
+
+_AUTO, _NONE = "auto", "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,10 @@ class ServedModel:
     token_bytes: TokenBytes
     chat_template: ChatTemplate | None
     defaults: SamplingDefaults
+    tool_format: str | None = None
+    reasoning_format: str | None = None
+    takes_templates: bool = False
+    """Whether a request may bring a chat template of its own."""
 
     def card(self, max_model_len: int) -> dict[str, Any]:
         """Return the entry of `GET /v1/models`."""
@@ -62,6 +71,8 @@ def locate(settings: RuntimeSettings) -> RuntimeSettings:
         raise ConfigurationError(
             f"no --model given and no demo model in {folder}; get it with `radixloom fetch demo`"
         )
+    _check_parser("tool_call_parser", settings.tool_call_parser, TOOL_FORMATS)
+    _check_parser("reasoning_parser", settings.reasoning_parser, REASONING_FORMATS)
     gguf = find_gguf(folder)
     if gguf is None and not (folder / "config.json").is_file():
         raise ConfigurationError(
@@ -72,7 +83,14 @@ def locate(settings: RuntimeSettings) -> RuntimeSettings:
     return settings.model_copy(update={"model": folder, "served_model_name": name})
 
 
-def load(path: Path, name: str) -> ServedModel:
+def load(
+    path: Path,
+    name: str,
+    *,
+    tool_call_parser: str = _AUTO,
+    reasoning_parser: str = _AUTO,
+    takes_templates: bool = False,
+) -> ServedModel:
     """Read everything about text in a checkpoint's folder, or in a GGUF. Raises: `ModelError`."""
     gguf = find_gguf(path)
     if gguf is None:
@@ -92,7 +110,24 @@ def load(path: Path, name: str) -> ServedModel:
         token_bytes=loaded.token_bytes(),
         chat_template=template,
         defaults=_sampling_defaults(generation),
+        tool_format=_format(tool_call_parser, template, tool_format_of),
+        reasoning_format=_format(reasoning_parser, template, reasoning_format_of),
+        takes_templates=takes_templates,
     )
+
+
+def _check_parser(setting: str, name: str, formats: Collection[str]) -> None:
+    known = [_AUTO, _NONE, *sorted(formats)]
+    if name not in known:
+        raise ConfigurationError(f"{setting} {name!r} is none of {', '.join(known)}")
+
+
+def _format(
+    name: str, template: ChatTemplate | None, found: Callable[[str], str | None]
+) -> str | None:
+    if name == _AUTO:
+        return None if template is None else found(template.source)
+    return None if name == _NONE else name
 
 
 def _sampling_defaults(config: dict[str, Any]) -> SamplingDefaults:

@@ -178,6 +178,7 @@ def prepare(
                     tokenizer.backend,
                     stops=order.stops,
                     skip_special_tokens=order.skip_special_tokens,
+                    kept_tokens=order.reading.tokens,
                     min_tokens=order.min_tokens,
                 ),
             )

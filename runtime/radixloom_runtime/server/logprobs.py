@@ -17,6 +17,13 @@ def for_chat(logprobs: Iterable[TokenLogprobs], tokens: TokenBytes) -> ChatLogpr
     return ChatLogprobs([_chat_entry(entry, tokens) for entry in logprobs])
 
 
+def for_prompt(
+    logprobs: Iterable[TokenLogprobs | None], tokens: TokenBytes
+) -> list[ChatLogprob | None]:
+    """One entry per token of a chat's prompt; the first has none."""
+    return [None if entry is None else _chat_entry(entry, tokens) for entry in logprobs]
+
+
 def for_completion(
     token_ids: Sequence[int],
     logprobs: Sequence[TokenLogprobs | None],

@@ -9,7 +9,7 @@ Here the checks that need the model: token ids inside the vocabulary, prompts in
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -18,6 +18,7 @@ from radixloom_runtime.server.catalog import ServedModel
 from radixloom_runtime.server.lifecycle import Serving
 from radixloom_runtime.server.problems import ModelNotFoundError
 from radixloom_runtime.server.schema import TextRequest
+from radixloom_runtime.text.reading import Reading
 from radixloom_runtime.wire.messages import Ready, Sampling, Submit
 
 
@@ -49,6 +50,8 @@ class Order:
     timeout_seconds: float | None = None
     logprobs: int | None = None
     prompt_logprobs: int | None = None
+    reading: Reading = field(default_factory=Reading)
+    """How answers are taken apart; of completions: not at all."""
 
     def submit(
         self, prompt: Prompt, *, request_id: str, seed: int, deadline: float | None

@@ -136,7 +136,14 @@ class Supervisor:
         folder, name = self._settings.model, self._settings.served_model_name
         if folder is None or name is None:
             raise ConfigurationError("the model was not located before the server's start")
-        self._lifecycle.model = await asyncio.to_thread(catalog.load, folder, name)
+        self._lifecycle.model = await asyncio.to_thread(
+            catalog.load,
+            folder,
+            name,
+            tool_call_parser=self._settings.tool_call_parser,
+            reasoning_parser=self._settings.reasoning_parser,
+            takes_templates=self._settings.request_chat_template,
+        )
         machine.give_back_freed_memory()
         self._announce()
 

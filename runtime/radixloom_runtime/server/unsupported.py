@@ -1,6 +1,6 @@
 """Parameters that OpenAI defines and this server does not carry out.
 
-Refused by name, except with a value that asks for nothing: `tools: []`, `store: false`. And the
+Refused by name, except with a value that asks for nothing: `functions: []`, `store: false`. And the
 few that cannot change an answer are accepted with any value, because clients send them always.
 """
 
@@ -20,15 +20,11 @@ CHAT: Mapping[str, tuple[Any, ...]] = {
     "functions": (None, []),
     "modalities": (None, ["text"]),
     "moderation": _NULL,
-    "parallel_tool_calls": _NULL,
     "prediction": _NULL,
     "prompt_cache_retention": _NULL,
-    "reasoning_effort": _NULL,
     "response_format": (None, {"type": "text"}),
     "service_tier": (None, "auto", "default"),
     "store": (None, False),
-    "tool_choice": (None, "none"),
-    "tools": (None, []),
     "verbosity": _NULL,
     "web_search_options": _NULL,
 }
@@ -41,7 +37,6 @@ MESSAGE: Mapping[str, tuple[Any, ...]] = {
     "audio": _NULL,
     "function_call": _NULL,
     "refusal": _NULL,
-    "tool_calls": (None, []),
 }
 """What an answer's message carries empty, so that it can be sent back as history."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from jinja2 import nodes
+from jinja2 import meta, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -27,33 +27,78 @@ Message = Mapping[str, Any]
 class ChatTemplate:
     """A compiled template with the special tokens that it may write."""
 
-    def __init__(self, source: str, special_tokens: Mapping[str, str]) -> None:
-        """Compile `source`. Raises: `ModelError` when it is no template."""
+    def __init__(
+        self,
+        source: str,
+        special_tokens: Mapping[str, str],
+        *,
+        tools_source: str | None = None,
+    ) -> None:
+        """Compile `source`; with `tools_source`, that writes prompts with tools.
+
+        Raises: `ModelError` when it is no template.
+        """
+        environment = _environment()
         try:
-            self._template = _environment().from_string(source)
+            self._template = environment.from_string(source)
+            self.variables = frozenset(meta.find_undeclared_variables(environment.parse(source)))
         except jinja2.TemplateSyntaxError as error:
             raise ModelError(
                 f"the checkpoint's chat template has an error in line {error.lineno}: {error}"
             ) from error
-        self._special_tokens = dict(special_tokens)
+        self.source = source
+        self.special_tokens = dict(special_tokens)
+        self.with_tools = (
+            self if tools_source is None else ChatTemplate(tools_source, special_tokens)
+        )
+        """The template for requests with tools; few checkpoints have one of its own."""
 
-    def render(self, messages: Sequence[Message], *, generation_prompt: bool = True) -> str:
+    def render(
+        self,
+        messages: Sequence[Message],
+        *,
+        generation_prompt: bool = True,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> str:
         """Write the prompt, up to where the assistant begins to speak, or to the last turn's end.
+
+        `options` are further variables that it reads.
 
         Raises: `RequestError` when the template refuses these messages, such as two user turns
         in a row.
         """
+        given: dict[str, Any] = {
+            **self.special_tokens,
+            **(options or {}),
+            "tools": list(tools) if tools else None,
+            "add_generation_prompt": generation_prompt,
+        }
         try:
-            return self._template.render(
-                messages=messages,
-                tools=None,
-                add_generation_prompt=generation_prompt,
-                **self._special_tokens,
-            )
+            return self._render(messages, given)
         except (jinja2.TemplateError, TypeError, ValueError) as error:
             raise RequestError(
                 f"the model's chat template refused the messages: {error}", param="messages"
             ) from error
+
+    def _render(self, messages: Sequence[Message], given: Mapping[str, Any]) -> str:
+        """Write arguments of earlier calls as objects, or as text where the template joins them."""
+        try:
+            return self._template.render(messages=messages, **given)
+        except TypeError:
+            with_text = [_with_arguments_as_text(message) for message in messages]
+            if with_text == list(messages):
+                raise
+            return self._template.render(messages=with_text, **given)
+
+
+def _with_arguments_as_text(message: Message) -> Message:
+    calls = [
+        call | {"function": function | {"arguments": _to_json(function["arguments"])}}
+        for call in message.get("tool_calls") or ()
+        for function in (call["function"],)
+    ]
+    return {**message, "tool_calls": calls} if calls else message
 
 
 def load(folder: Path, special_tokens: Mapping[str, str]) -> ChatTemplate | None:
@@ -61,22 +106,25 @@ def load(folder: Path, special_tokens: Mapping[str, str]) -> ChatTemplate | None
 
     Raises: `ModelError` when it has one that does not compile.
     """
-    source = _source(folder)
-    return None if source is None else ChatTemplate(source, special_tokens)
+    sources = _sources(folder)
+    source = sources.get("default")
+    if source is None:
+        return None
+    return ChatTemplate(source, special_tokens, tools_source=sources.get("tool_use"))
 
 
-def _source(folder: Path) -> str | None:
-    """Read the places where checkpoints keep it, newest convention first."""
+def _sources(folder: Path) -> dict[str, str]:
+    """Read the places where checkpoints keep templates by name, newest convention first."""
     own_file = folder / "chat_template.jinja"
     if own_file.is_file():
-        return own_file.read_text(encoding="utf-8")
+        return {"default": own_file.read_text(encoding="utf-8")}
     for name in ("chat_template.json", "tokenizer_config.json"):
         found = read_json(folder / name).get("chat_template")
         if isinstance(found, list):  # several named ones
-            found = {entry["name"]: entry["template"] for entry in found}.get("default")
+            return {entry["name"]: entry["template"] for entry in found}
         if isinstance(found, str):
-            return found
-    return None
+            return {"default": found}
+    return {}
 
 
 class _GenerationBlocks(Extension):

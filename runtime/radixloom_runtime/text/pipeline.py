@@ -9,7 +9,7 @@ and logprobs: the model did produce it, and usage counts it. A stop string is cu
 the ids that made it stay, those after it do not exist for the client.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from tokenizers import Tokenizer as Backend
@@ -42,10 +42,13 @@ class TextPipeline:
         *,
         stops: Sequence[str] = (),
         skip_special_tokens: bool = True,
+        kept_tokens: Collection[str] = (),
         min_tokens: int = 0,
     ) -> None:
         """Stop strings that are complete before `min_tokens` tokens do not count."""
-        self._detokenizer = Detokenizer(backend, skip_special_tokens=skip_special_tokens)
+        self._detokenizer = Detokenizer(
+            backend, skip_special_tokens=skip_special_tokens, kept_tokens=kept_tokens
+        )
         self._stops = StopMatcher(stops)
         self._min_tokens = min_tokens
         self._num_tokens = 0

@@ -65,3 +65,17 @@ def test_a_gguf_is_named_after_its_file_and_brings_tokenizer_and_template(tmp_pa
     text = model.chat_template.render([{"role": "user", "content": "ab"}])
     assert text == "<|im_start|>ab<|im_end|>"
     assert model.tokenizer.encode(text, add_special_tokens=False)[::2] == [1, 2]
+
+
+@pytest.mark.parametrize("setting", ["tool_call_parser", "reasoning_parser"])
+def test_a_parser_that_does_not_exist_is_refused_before_the_start(setting: str):
+    settings = RuntimeSettings.model_validate({"model": FOLDER, setting: "gpt-9"})
+    with pytest.raises(ConfigurationError, match=f"{setting} 'gpt-9' is none of auto, none, "):
+        catalog.locate(settings)
+
+
+def test_parsers_are_chosen_by_the_template_unless_they_are_named():
+    found = catalog.load(FOLDER, "x")
+    assert (found.tool_format, found.reasoning_format) == ("hermes", None)
+    named = catalog.load(FOLDER, "x", tool_call_parser="none", reasoning_parser="qwen3")
+    assert (named.tool_format, named.reasoning_format) == (None, "qwen3")

@@ -32,7 +32,7 @@ def _error(response: httpx.Response) -> dict[str, Any]:
     ("path", "body", "param", "message"),
     [
         (CHAT, {"temprature": 1}, "temprature", "unknown parameter: temprature"),
-        (CHAT, {"tools": [{"type": "function"}]}, "tools", "tools is not supported"),
+        (CHAT, {"tools": [{"type": "function"}]}, "tools[0].function", "missing required"),
         (CHAT, {"response_format": {"type": "json_object"}}, "response_format", "not supported"),
         (CHAT, {"store": True}, "store", "store is not supported"),
         (CHAT, {"echo": True}, "echo", "unknown parameter: echo"),
@@ -76,7 +76,13 @@ def _error(response: httpx.Response) -> dict[str, Any]:
         (CHAT, {"messages": []}, "messages", "at least 1 item"),
         (CHAT, {"messages": "hi"}, "messages", "valid list"),
         (CHAT, {"messages": ["hi"]}, "messages[0]", "valid dictionary"),
-        (CHAT, {"messages": [{"role": "tool", "content": ""}]}, "messages[0].role", "'tool'"),
+        (CHAT, {"messages": [{"role": "function", "content": ""}]}, "messages[0].role", "'tool'"),
+        (
+            CHAT,
+            {"messages": [{"role": "tool", "content": ""}]},
+            "messages[0]",
+            "needs tool_call_id",
+        ),
         (CHAT, {"messages": [{"role": "user"}]}, "messages[0]", "needs content"),
         (CHAT, {"messages": [{"content": "x"}]}, "messages[0].role", "missing required"),
         (
@@ -88,8 +94,8 @@ def _error(response: httpx.Response) -> dict[str, Any]:
         (
             CHAT,
             {"messages": [{"role": "assistant", "content": "", "tool_calls": [{}]}]},
-            "messages[0].tool_calls",
-            "not supported",
+            "messages[0].tool_calls[0].id",
+            "missing required",
         ),
         (COMPLETIONS, {"prompt": ""}, "prompt", "prompt is empty"),
         (COMPLETIONS, {"prompt": []}, "prompt", "not empty"),

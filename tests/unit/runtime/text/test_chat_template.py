@@ -107,3 +107,51 @@ def test_the_template_is_found_wherever_checkpoints_keep_it(
 
 def test_a_checkpoint_may_have_no_template(tmp_path: Path):
     assert chat_template.load(tmp_path, {}) is None
+
+
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+CALLED = [
+    {"role": "user", "content": "Hi"},
+    {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [
+            {"id": "a", "type": "function", "function": {"name": "f", "arguments": {"x": "Ω"}}}
+        ],
+    },
+    {"role": "tool", "tool_call_id": "a", "content": "3"},
+]
+
+
+@pytest.mark.slow
+def test_transformers_renders_the_same_prompt_with_tools():
+    from transformers import AutoTokenizer
+
+    reference = AutoTokenizer.from_pretrained(FOLDER).apply_chat_template(
+        CALLED, tools=TOOLS, tokenize=False, add_generation_prompt=True
+    )
+    assert tiny_template().render(CALLED, tools=TOOLS) == reference
+
+
+def test_a_template_that_joins_arguments_to_text_gets_them_as_text():
+    source = "{{ 'args: ' + messages[1].tool_calls[0].function.arguments }}"
+    assert ChatTemplate(source, {}).render(CALLED) == 'args: {"x": "Ω"}'
+
+
+def test_a_template_tells_which_variables_it_reads():
+    template = ChatTemplate("{% set y = x %}{{ y }}{{ messages }}", {})
+    assert template.variables == {"x", "messages"}
+
+
+def test_options_are_variables_of_the_template():
+    template = ChatTemplate("{{ enable_thinking }}", {})
+    assert template.render(CONVERSATION, options={"enable_thinking": False}) == "False"
+
+
+def test_a_template_for_tools_of_its_own_is_found(tmp_path: Path):
+    named = [{"name": "default", "template": "a"}, {"name": "tool_use", "template": "b"}]
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": named}))
+    template = chat_template.load(tmp_path, {})
+    assert template is not None
+    assert template.render(CONVERSATION) == "a"
+    assert template.with_tools.render(CONVERSATION) == "b"

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
-from support.tiny import IM_END, VOCAB_SIZE, ids_of, tiny_tokenizer
+from support.tiny import IM_END, IM_START, VOCAB_SIZE, ids_of, tiny_tokenizer
 
 from radixloom_runtime.text.pipeline import TextDelta, TextPipeline
 from radixloom_runtime.wire.messages import Output, TokenLogprobs
@@ -99,3 +99,10 @@ def test_offsets_say_where_each_token_begins_in_the_text():
 def test_a_message_without_tokens_can_end_an_answer():
     [delta] = _run([[]])
     assert (delta.text, delta.finish_reason) == ("", "length")
+
+
+def test_special_tokens_that_are_kept_stay_in_the_text_among_those_that_are_not():
+    pipeline = TextPipeline(tiny_tokenizer().backend, kept_tokens=["<|im_start|>"])
+    ids = [IM_START, *ids_of("é"), IM_END, *ids_of("b")]
+    texts = [pipeline.feed(Output(request_id="r", token_ids=[token_id])).text for token_id in ids]
+    assert "".join(texts) == "<|im_start|>éb"

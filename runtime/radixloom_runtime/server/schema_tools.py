@@ -1,0 +1,139 @@
+"""Tools in a chat completion's body: those offered, the choice among them, and earlier calls."""
+
+import json
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, field_validator
+
+MAX_TOOLS = 128
+"""OpenAI's."""
+
+FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:/-]+$", max_length=128)]
+
+
+class Function(BaseModel):
+    """A function that the model may call."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    name: FunctionName
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    """JSON schema of an object. Default: no parameters."""
+    strict: bool | None = None
+    """True is refused: arguments are what the model writes."""
+
+    @field_validator("strict")
+    @classmethod
+    def _is_not_strict(cls, value: bool | None) -> bool | None:  # noqa: FBT001 - pydantic's call
+        if value:
+            raise ValueError(
+                "true is not supported by this server: arguments are not held to their schema;"
+                " leave it out and check them"
+            )
+        return value
+
+
+class Tool(BaseModel):
+    """A tool; only functions are supported."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    type: Literal["function"]
+    function: Function
+
+    def for_template(self) -> dict[str, Any]:
+        """Return the tool as chat templates read it: as the client wrote it, no empty fields."""
+        function = self.function.model_dump(exclude_none=True, exclude={"strict"})
+        return {"type": self.type, "function": function}
+
+
+class CalledFunction(BaseModel):
+    """The function of an earlier call."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    name: str
+    arguments: str
+    """A JSON object, as text."""
+
+    @field_validator("arguments")
+    @classmethod
+    def _is_an_object(cls, value: str) -> str:
+        try:
+            found = json.loads(value or "{}")
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"must be a JSON object as text: {error}") from error
+        if not isinstance(found, dict):
+            raise ValueError("must be a JSON object as text")  # noqa: TRY004 - pydantic's protocol
+        return value or "{}"
+
+
+class ToolCall(BaseModel):
+    """An earlier call of the assistant's."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunction
+    index: int | None = None
+    """Of a stream's delta; means nothing here."""
+
+    def for_template(self) -> dict[str, Any]:
+        """Return the call as chat templates read it, arguments as an object."""
+        arguments = json.loads(self.function.arguments)
+        function = {"name": self.function.name, "arguments": arguments}
+        return {"id": self.id, "type": self.type, "function": function}
+
+
+@dataclass(frozen=True, slots=True)
+class NamedTool:
+    """A choice of one function."""
+
+    name: str
+
+
+Choice = Literal["none", "auto", "required"] | NamedTool
+
+
+def _choice(value: Any) -> Choice | None:
+    """Tell the forms apart by hand: a union would report an error for each of its branches."""
+    match value:
+        case None | "none" | "auto" | "required":
+            return value
+        case {"type": "function", "function": {"name": str(name)}}:
+            return NamedTool(name)
+        case _:
+            pass
+    raise ValueError(
+        "must be 'none', 'auto', 'required', or"
+        ' {"type": "function", "function": {"name": "..."}}'
+    )
+
+
+ToolChoice = Annotated[
+    Choice | None,
+    PlainValidator(_choice),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "enum": ["none", "auto", "required"]},
+                {
+                    "type": "object",
+                    "properties": {
+                        "type": {"const": "function"},
+                        "function": {
+                            "type": "object",
+                            "properties": {"name": {"type": "string"}},
+                            "required": ["name"],
+                        },
+                    },
+                    "required": ["type", "function"],
+                },
+                {"type": "null"},
+            ]
+        }
+    ),
+]
