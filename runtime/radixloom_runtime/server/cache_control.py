@@ -35,7 +35,9 @@ _count = itertools.count()
 class PinRequest(BaseModel):
     """The beginning of prompts to come: a text, token ids, or messages."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
+    )
 
     prompt: str | list[TokenId] | None = None
     messages: list[Message] | None = Field(None, min_length=1)
@@ -54,7 +56,9 @@ class PinRequest(BaseModel):
 class UnpinRequest(BaseModel):
     """Which prefix to let go."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
+    )
 
     id: str
 

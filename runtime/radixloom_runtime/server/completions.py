@@ -1,5 +1,6 @@
 """`POST /v1/completions`: prompts to an order, deltas to completion chunks, `echo`."""
 
+import dataclasses
 import secrets
 import time
 from collections.abc import Sequence
@@ -36,9 +37,11 @@ def make_order(request: CompletionRequest, serving: Serving) -> Order:
     prompt_logprobs = request.logprobs if request.echo else None
     if request.max_tokens == 0 and prompt_logprobs is None:
         prompt_logprobs = 0  # the engine runs a prompt without output only for its logprobs
-    return order.make(
-        request, serving, prompts, logprobs=request.logprobs, prompt_logprobs=prompt_logprobs
-    )
+    logprobs = request.logprobs
+    if request.num_generated > (request.n or 1) and logprobs is None:
+        logprobs = 0  # what the best are chosen by
+    made = order.make(request, serving, prompts, logprobs=logprobs, prompt_logprobs=prompt_logprobs)
+    return dataclasses.replace(made, num_samples=request.num_generated)
 
 
 def _prompt(prompt: OnePrompt, request: CompletionRequest, serving: Serving) -> Prompt:
@@ -68,6 +71,7 @@ class CompletionForm(Form):
         self._echo = bool(request.echo)
         self._skip_special_tokens = request.skip_special_tokens is not False
         self._with_logprobs = request.logprobs is not None
+        self._num_choices = (request.n or 1, request.num_generated)
         self._with_ids = bool(request.return_token_ids)
         options = request.stream_options
         self._usage_in_chunks: UnsetType | None = (
@@ -80,7 +84,7 @@ class CompletionForm(Form):
 
     @override
     def chunk(self, delta: ChoiceDelta) -> msgspec.Struct | None:
-        choice = self._choice(delta)
+        choice = self._choice(delta, index=delta.choice.index)
         is_silent = not (choice.text or choice.finish_reason or choice.logprobs or self._with_ids)
         return None if is_silent else self._reply([choice], self._usage_in_chunks)
 
@@ -90,17 +94,21 @@ class CompletionForm(Form):
 
     @override
     def reply(self, answers: Sequence[ChoiceDelta], usage: Usage) -> msgspec.Struct:
-        return self._reply([self._choice(answer) for answer in answers], usage)
+        wanted, generated = self._num_choices
+        if generated > wanted:
+            answers = best(answers, wanted=wanted, generated=generated)
+        choices = [self._choice(answer, index=index) for index, answer in enumerate(answers)]
+        return self._reply(choices, usage)
 
     def _reply(
         self, choices: list[CompletionChoice], usage: Usage | UnsetType | None
     ) -> CompletionReply:
         return CompletionReply(self._id, self._created, self._model, choices, usage)
 
-    def _choice(self, delta: ChoiceDelta) -> CompletionChoice:
+    def _choice(self, delta: ChoiceDelta, *, index: int) -> CompletionChoice:
         prompt_ids = delta.choice.prompt.ids
         return CompletionChoice(
-            index=delta.choice.index,
+            index=index,
             text=self._echoed(delta) + delta.text.text,
             logprobs=self._logprobs(delta),
             finish_reason=delta.text.finish_reason,
@@ -140,3 +148,17 @@ class CompletionForm(Form):
             offsets.append(position)
             position += len(detokenizer.step(token_id))
         return offsets
+
+
+def best(answers: Sequence[ChoiceDelta], *, wanted: int, generated: int) -> list[ChoiceDelta]:
+    """Keep of each prompt's answers those whose tokens are the likeliest on average, best first."""
+    kept: list[ChoiceDelta] = []
+    for start in range(0, len(answers), generated):
+        group = answers[start : start + generated]
+        kept += sorted(group, key=_mean_logprob, reverse=True)[:wanted]
+    return kept
+
+
+def _mean_logprob(answer: ChoiceDelta) -> float:
+    logprobs = [entry.logprob for entry in answer.text.logprobs or ()]
+    return sum(logprobs) / len(logprobs) if logprobs else 0.0

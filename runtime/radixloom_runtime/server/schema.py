@@ -35,7 +35,9 @@ def _int_keys(value: Any) -> Any:
 class StreamOptions(BaseModel):
     """How a stream is told."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
+    )
 
     include_usage: bool | None = None
     """A last chunk without choices carries `usage`."""
@@ -44,33 +46,53 @@ class StreamOptions(BaseModel):
 class TextRequest(BaseModel):
     """Parameters of both endpoints."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
 
     model: str
+    """The name that the server was given (`GET /v1/models`)."""
     max_tokens: int | None = Field(None, ge=0)
+    """Most tokens of an answer."""
     temperature: float | None = Field(None, ge=0, le=2)
     """0 is greedy. Default: the checkpoint's, else 1."""
     top_p: float | None = Field(None, ge=0, le=1)
+    """Draw from the likeliest tokens that together have this probability. Default: the
+    checkpoint's, else 1."""
     top_k: int | None = Field(None, ge=-1)
-    """0 and -1 keep all tokens."""
+    """Draw from as many of the likeliest tokens; 0 and -1 keep all. Default: the checkpoint's,
+    else all."""
     min_p: float | None = Field(None, ge=0, le=1)
+    """Draw from tokens that are at least this fraction as likely as the likeliest one."""
     seed: int | None = None
     """Choice i of a prompt is drawn with seed + i, modulo 2^32."""
     n: int | None = Field(None, ge=1, le=MAX_CHOICES)
+    """Answers to each prompt. Default 1."""
     stop: Annotated[
         Annotated[list[StopString], Field(max_length=MAX_STOPS)] | None, BeforeValidator(_as_list)
     ] = None
     """Cut out of the text. Complete ones count from `min_tokens` tokens on."""
     stop_token_ids: list[TokenId] | None = None
+    """End the answer as the end-of-sequence token does."""
     presence_penalty: float | None = Field(None, ge=-2, le=2)
+    """Subtracted once from the logit of each token that the answer has already."""
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    """Subtracted for each time that the answer has the token already."""
     repetition_penalty: float | None = Field(None, gt=0, le=10)
+    """Divides positive logits, and multiplies negative ones, of tokens in prompt and answer.
+    Default: the checkpoint's, else 1."""
     logit_bias: Annotated[
         dict[int, Annotated[float, Field(ge=-100, le=100)]] | None, BeforeValidator(_int_keys)
     ] = None
+    """Added to the logits of tokens, by id."""
     ignore_eos: bool | None = None
     """Go on after the end-of-sequence token; `stop` and `stop_token_ids` still count."""
     min_tokens: int | None = Field(None, ge=0)
+    """The answer does not end before."""
     skip_special_tokens: bool | None = None
     """Default true: special tokens add no text."""
     priority: int | None = Field(None, ge=-(2**31), lt=2**31)
@@ -81,7 +103,9 @@ class TextRequest(BaseModel):
     """Seconds that the answer may take in all; then 408, or an error event in a stream.
     Default: the server's --request-timeout."""
     stream: bool | None = None
+    """Tell the answer in server-sent events as it comes."""
     stream_options: StreamOptions | None = None
+    """Only in a stream."""
     return_token_ids: bool | None = None
     """Add `prompt_token_ids` and `token_ids` to each choice."""
 

@@ -11,7 +11,9 @@ from radixloom_runtime.server.schema_tools import MAX_TOOLS, NamedTool, Tool, To
 class TextPart(BaseModel):
     """A part of a message's content; others than text are refused."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
+    )
 
     type: Literal["text"]
     text: str
@@ -20,7 +22,9 @@ class TextPart(BaseModel):
 class Message(BaseModel):
     """One turn of the conversation."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
+    )
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     """`developer` is the newer name of `system` and handed to templates as that."""
@@ -92,14 +96,19 @@ class ChatRequest(TextRequest):
     """Parameters of a chat completion."""
 
     messages: Annotated[list[Message], Field(min_length=1)]
+    """The conversation. Parts of content are text."""
     max_completion_tokens: int | None = Field(None, ge=1)
     """The newer name of `max_tokens`. Default: the rest of the context."""
     max_tokens: int | None = Field(None, ge=1)
+    """The older name of `max_completion_tokens`."""
     logprobs: bool | None = None
+    """Tell the logprob of each token of the answer: the model's own, before temperature."""
     top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
+    """Tell as many of the likeliest tokens in each place. Only with `logprobs`."""
     prompt_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
     """Tell the logprob of each prompt token, and of as many alternatives."""
     tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS)] | None = None
+    """Functions that the model may call, for models whose chat template has a place for them."""
     tool_choice: ToolChoice = None
     """`auto` is the default with tools. `none`: the model is not told of them. `required` and a
     named function are refused: nothing holds the model to them."""

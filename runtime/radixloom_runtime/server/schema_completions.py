@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
-from radixloom_runtime.server.schema import MAX_TOP_LOGPROBS, TextRequest
+from radixloom_runtime.server.schema import MAX_CHOICES, MAX_TOP_LOGPROBS, TextRequest
 
 DEFAULT_MAX_TOKENS = 16
 """OpenAI's for this endpoint."""
@@ -52,11 +52,29 @@ class CompletionRequest(TextRequest):
             }
         ),
     ]
+    """A text, token ids, or a list of either."""
     max_tokens: int | None = Field(None, ge=0)
-    """Default 16. 0 only with `echo`."""
+    """Most tokens of an answer. Default 16. 0 only with `echo`."""
     logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
+    """Tell the logprob of each token, and as many of the likeliest in its place."""
+    best_of: int | None = Field(None, ge=1, le=MAX_CHOICES)
+    """Generate as many and answer with the `n` whose tokens are the likeliest on average. Usage
+    counts all. Not in a stream."""
     echo: bool | None = None
     """Begin the text with the prompt; with `logprobs`, tell those of the prompt too."""
+
+    @model_validator(mode="after")
+    def _best_of_is_a_choice(self) -> "CompletionRequest":
+        if self.best_of is not None and self.best_of < (self.n or 1):
+            raise ValueError(f"best_of {self.best_of} must not be less than n {self.n or 1}")
+        if self.stream and self.best_of is not None and self.best_of > (self.n or 1):
+            raise ValueError("best_of is only allowed when stream is false")
+        return self
+
+    @property
+    def num_generated(self) -> int:
+        """How many answers are generated for each prompt."""
+        return self.best_of or self.n or 1
 
     @model_validator(mode="after")
     def _nothing_asked_for(self) -> "CompletionRequest":

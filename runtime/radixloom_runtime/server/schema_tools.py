@@ -15,7 +15,9 @@ FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:/-]+$", max_length=1
 class Function(BaseModel):
     """A function that the model may call."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
+    )
 
     name: FunctionName
     description: str | None = None
@@ -38,7 +40,9 @@ class Function(BaseModel):
 class Tool(BaseModel):
     """A tool; only functions are supported."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
+    )
 
     type: Literal["function"]
     function: Function
@@ -52,7 +56,9 @@ class Tool(BaseModel):
 class CalledFunction(BaseModel):
     """The function of an earlier call."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
+    )
 
     name: str
     arguments: str
@@ -73,7 +79,9 @@ class CalledFunction(BaseModel):
 class ToolCall(BaseModel):
     """An earlier call of the assistant's."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
+    )
 
     id: str
     type: Literal["function"] = "function"

@@ -23,7 +23,9 @@ router = APIRouter(tags=["tokens"])
 class TokenizeRequest(BaseModel):
     """A text, or messages as the chat template writes them."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
+    )
 
     model: str | None = None
     prompt: str | None = None
@@ -48,7 +50,9 @@ class TokenizeRequest(BaseModel):
 class DetokenizeRequest(BaseModel):
     """Token ids."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
+    )
 
     model: str | None = None
     tokens: list[TokenId]

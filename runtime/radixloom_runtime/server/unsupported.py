@@ -21,6 +21,7 @@ CHAT: Mapping[str, tuple[Any, ...]] = {
     "modalities": (None, ["text"]),
     "moderation": _NULL,
     "prediction": _NULL,
+    "prompt_cache_options": _NULL,
     "prompt_cache_retention": _NULL,
     "response_format": (None, {"type": "text"}),
     "service_tier": (None, "auto", "default"),
@@ -30,7 +31,7 @@ CHAT: Mapping[str, tuple[Any, ...]] = {
 }
 """Parameter → values that ask for nothing."""
 
-COMPLETIONS: Mapping[str, tuple[Any, ...]] = {"best_of": (None, 1), "suffix": (None, "")}
+COMPLETIONS: Mapping[str, tuple[Any, ...]] = {"suffix": (None, "")}
 
 MESSAGE: Mapping[str, tuple[Any, ...]] = {
     "annotations": (None, []),

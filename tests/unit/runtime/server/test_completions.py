@@ -1,5 +1,6 @@
 """The echo engine answers with the prompt's own tokens, again and again."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import openai
@@ -7,6 +8,9 @@ import pytest
 from support.echo_engine import MAX_MODEL_LEN
 from support.http_server import HttpServer
 from support.tiny import IM_END, ids_of
+
+from radixloom_runtime.server.completions import best
+from radixloom_runtime.wire.messages import TokenLogprobs
 
 MODEL = "tiny_tokenizer"
 ABC = ids_of("a b c")
@@ -176,3 +180,21 @@ def test_stop_strings_wait_for_min_tokens(server: HttpServer):
 def test_a_stop_string_leaves_nothing_in_the_engine(server: HttpServer):
     _choice(server, prompt="a b c", stop=" b", max_tokens=200)
     server.poll("/metrics", lambda response: "radixloom:num_running_reqs 0.0" in response.text)
+
+
+def test_the_best_of_several_are_told_and_all_are_counted(server: HttpServer):
+    answer = _post(server, prompt=["a b", "c"], max_tokens=2, n=2, best_of=3)
+    assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2, 3]
+    assert answer["usage"]["completion_tokens"] == 2 * 3 * 2
+    assert {str(choice["logprobs"]) for choice in answer["choices"]} == {"None"}
+
+
+def test_the_best_are_those_whose_tokens_are_the_likeliest_on_average():
+    def answer(name: str, *logprobs: float) -> Any:
+        entries = [TokenLogprobs(0, logprob, [], []) for logprob in logprobs]
+        return SimpleNamespace(name=name, text=SimpleNamespace(logprobs=entries))
+
+    answers = [answer("a", -1, -3), answer("b", -1), answer("c", -2, -2, -1)]
+    others = [answer("d", -9), answer("e", -8), answer("f", -7)]
+    kept = best([*answers, *others], wanted=2, generated=3)
+    assert [each.name for each in kept] == ["b", "c", "f", "e"]

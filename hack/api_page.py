@@ -1,0 +1,296 @@
+"""docs/api.md, made of the code: `make docs`.
+
+Endpoints are asked of the application, parameters and bounds of the schemas that check bodies, what
+is refused of `server.unsupported`. What other servers do was read from their sources and documents.
+"""
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from pydantic import BaseModel
+
+from radixloom_runtime.server import app, unsupported
+from radixloom_runtime.server.cache_control import PinRequest, UnpinRequest
+from radixloom_runtime.server.lifecycle import Lifecycle
+from radixloom_runtime.server.schema_chat import ChatRequest, Message
+from radixloom_runtime.server.schema_completions import CompletionRequest
+from radixloom_runtime.server.tokenizing import DetokenizeRequest, TokenizeRequest
+from radixloom_runtime.text.reasoning import REASONING_FORMATS
+from radixloom_runtime.text.tools.registry import TOOL_FORMATS
+
+PAGE = Path(__file__).parents[1] / "docs" / "api.md"
+
+Schema = Mapping[str, Any]
+
+_BOTH = "vLLM, SGL-JAX"
+SOURCES: Mapping[str, str] = {
+    "add_generation_prompt": "vLLM",
+    "chat_template": "vLLM",
+    "chat_template_kwargs": _BOTH,
+    "continue_final_message": _BOTH,
+    "enable_thinking": "Qwen",
+    "ignore_eos": _BOTH,
+    "min_p": _BOTH,
+    "min_tokens": _BOTH,
+    "priority": "vLLM",
+    "prompt_logprobs": "vLLM (its form differs)",
+    "repetition_penalty": _BOTH,
+    "return_token_ids": "vLLM",
+    "separate_reasoning": "SGL-JAX",
+    "skip_special_tokens": _BOTH,
+    "stop_token_ids": _BOTH,
+    "timeout": "Radixloom",
+    "top_k": _BOTH,
+}
+"""Where a parameter's name and meaning come from, if not from OpenAI."""
+
+_HEAD = """# HTTP API
+
+<!-- made by `make docs` (hack/api_page.py); change that, or the schemas it asks -->
+
+What is accepted works: a parameter that is not carried out is a 400 that names it, and so is one
+that is not known. `null` means the default. Values are JSON's own types: `"5"` is no number.
+Errors are OpenAI's object, `{"error": {"message", "type", "param", "code"}}`. A running server
+describes itself under `/docs` and `/openapi.json`.
+
+## Endpoints
+
+| | |
+|---|---|
+"""
+
+_CHAT = """
+## `POST /v1/chat/completions`
+
+| parameter | value | meaning | source |
+|---|---|---|---|
+"""
+
+_MESSAGES = """
+### Messages
+
+| field | value | meaning |
+|---|---|---|
+"""
+
+_ANSWERS = """
+An answer's `message` (in a stream: `delta`) has `content`, `reasoning_content` where the model
+thought, and `tool_calls` where it called; `content` is `null` where there is nothing but these. The
+`finish_reason` of an answer that calls is `tool_calls`. Arguments of a call are what the model
+wrote: check them. The server chooses how to read them by the checkpoint's chat template, or by
+`--tool-call-parser` ({tools}) and `--reasoning-parser` ({reasoning}).
+
+`prompt_logprobs` of an answer has an entry for each prompt token, in the form of
+`logprobs.content`; the first is `null`.
+
+### Refused, except with a value that asks for nothing
+
+| parameter | accepted values |
+|---|---|
+"""
+
+_WITHOUT_EFFECT = """
+Accepted with any value, without effect, since they never change an answer: {names}.
+
+## `POST /v1/completions`
+
+| parameter | value | meaning | source |
+|---|---|---|---|
+"""
+
+_COMPLETIONS_TAIL = """
+Refused, except with a value that asks for nothing: {refused}. Accepted without effect: {names}.
+"""
+
+_TAIL = """
+## Beside OpenAI, vLLM and SGL-JAX
+
+yes: it works; partly: with limits that the last column tells; ?: not known to us.
+
+| | OpenAI | vLLM | SGL-JAX | Radixloom | |
+|---|---|---|---|---|---|
+"""
+
+_FEATURES: tuple[tuple[str, str, str, str, str, str], ...] = (
+    ("chat and text completions, streamed", "yes", "yes", "yes", "yes", ""),
+    ("`logit_bias`", "yes", "yes", "accepted, ignored", "yes", ""),
+    ("`repetition_penalty`", "no", "yes", "accepted, ignored", "yes", ""),
+    ("`top_logprobs` to 20", "yes", "yes", "yes", "yes", ""),
+    (
+        "`prompt_logprobs` in chats",
+        "no",
+        "yes",
+        "no",
+        "yes",
+        "OpenAI's form of logprobs; not in streams",
+    ),
+    ("`best_of`", "yes", "no", "?", "yes", "completions only, as with OpenAI; not in streams"),
+    ("`suffix`", "yes", "no", "?", "no", "refused"),
+    (
+        "tools, `tool_choice` auto and none",
+        "yes",
+        "yes",
+        "yes",
+        "yes",
+        f"{len(TOOL_FORMATS)} formats",
+    ),
+    ("`tool_choice` required or named, `strict`", "yes", "yes", "?", "no", "refused"),
+    (
+        "`parallel_tool_calls` false",
+        "yes",
+        "yes",
+        "no",
+        "partly",
+        "calls after the first are not told",
+    ),
+    ("`reasoning_content`", "no", "yes", "yes", "yes", "streamed too"),
+    ("`response_format`, `guided_*`, `structural_tag`", "yes", "yes", "yes", "no", "refused"),
+    ("`timeout` of a request, 408", "no", "no", "no", "yes", ""),
+    ("`priority`, turns between users", "no", "partly", "no", "yes", "vLLM: `priority` alone"),
+    ("a full queue is 429 with Retry-After", "yes", "no", "no", "yes", ""),
+    ("API keys", "yes", "yes", "?", "yes", ""),
+    ("`/tokenize`, `/detokenize`", "no", "yes", "no", "yes", ""),
+    ("pinned prefixes", "no", "no", "no", "yes", "`/pin_prefix`"),
+    ("images, audio", "yes", "yes", "no", "no", "refused"),
+    ("`/v1/responses`, `/v1/embeddings`", "yes", "yes", "no", "no", "404"),
+    ("`/v1/score`, `/v1/rerank`", "no", "yes", "no", "no", "404"),
+    ("`/v1/messages` (Anthropic)", "no", "yes", "no", "no", "404"),
+    ("`/generate` and its family", "no", "no", "yes", "no", "but `/flush_cache`; 404"),
+    ("LoRA adapters", "no", "yes", "at start", "no", ""),
+)
+
+
+def page() -> str:
+    """Render docs/api.md."""
+    without_effect = _names(sorted(unsupported.WITHOUT_EFFECT))
+    return "".join(
+        (
+            _HEAD + _lines(_endpoints()),
+            _CHAT + _lines(_parameters(ChatRequest)),
+            _MESSAGES + _lines(_fields(Message)),
+            _ANSWERS.format(
+                tools=_names(TOOL_FORMATS), reasoning=_names(sorted(REASONING_FORMATS))
+            ),
+            _lines(_refused(unsupported.CHAT)),
+            _WITHOUT_EFFECT.format(names=without_effect),
+            _lines(_parameters(CompletionRequest)),
+            _COMPLETIONS_TAIL.format(refused=_names(unsupported.COMPLETIONS), names=without_effect),
+            *(_other(path, kind) for path, kind in _OTHERS),
+            _TAIL,
+            _lines(f"| {' | '.join(row)} |" for row in _FEATURES),
+        )
+    )
+
+
+_OTHERS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("/tokenize", TokenizeRequest),
+    ("/detokenize", DetokenizeRequest),
+    ("/pin_prefix", PinRequest),
+    ("/unpin_prefix", UnpinRequest),
+)
+
+
+def _other(path: str, kind: type[BaseModel]) -> str:
+    return f"\n## `POST {path}`\n\n| field | value | meaning |\n|---|---|---|\n" + _lines(
+        _fields(kind)
+    )
+
+
+def _endpoints() -> Iterable[str]:
+    """List what the application answers; it is built, not started."""
+    built = app.build(cast("Any", SimpleNamespace(lifecycle=Lifecycle())))
+    for path, methods in built.openapi()["paths"].items():
+        for method, described in methods.items():
+            meaning = _line(described["description"]).partition(". ")[0].removesuffix(".")
+            yield f"| `{method.upper()} {path}` | {meaning} |"
+
+
+def _parameters(kind: type[BaseModel]) -> Iterable[str]:
+    for name, form, meaning in _described(kind):
+        yield f"| `{name}` | {form} | {meaning} | {SOURCES.get(name, 'OpenAI')} |"
+
+
+def _fields(kind: type[BaseModel]) -> Iterable[str]:
+    for name, form, meaning in _described(kind):
+        yield f"| `{name}` | {form} | {meaning} |"
+
+
+def _described(kind: type[BaseModel]) -> Iterable[tuple[str, str, str]]:
+    schema = kind.model_json_schema()
+    required = set(schema.get("required", ()))
+    for name, found in sorted(schema["properties"].items()):
+        form = form_of(found, schema.get("$defs", {}))
+        needed = ", required" if name in required else ""
+        yield name, form + needed, _line(found.get("description", ""))
+
+
+def form_of(schema: Schema, definitions: Mapping[str, Schema]) -> str:
+    """Say what values a JSON schema allows, in a few words."""
+    if "$ref" in schema:
+        return form_of(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    if "anyOf" in schema:
+        branches = [form_of(each, definitions) for each in schema["anyOf"]]
+        return " or ".join(dict.fromkeys(form for form in branches if form != "null"))
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    kind = str(schema.get("type", "any"))
+    if kind == "array":
+        most = f" (at most {schema['maxItems']})" if "maxItems" in schema else ""
+        return f"list of {form_of(schema.get('items', {}), definitions)}{most}"
+    return kind + _bounds(schema)
+
+
+def _bounds(schema: Schema) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+    parts = (
+        ("≥", low),
+        (">", above),
+        ("≤", high),
+        ("<", below),
+    )
+    found = [f"{sign} {_number(value)}" for sign, value in parts if value is not None]
+    if "maxLength" in schema:
+        found.append(f"≤ {schema['maxLength']} characters")
+    return " " + ", ".join(found) if found else ""
+
+
+def _number(value: float) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _refused(table: Mapping[str, tuple[Any, ...]]) -> Iterable[str]:
+    for name, values in sorted(table.items()):
+        rendered = ", ".join(f"`{_json(value)}`" for value in values)
+        yield f"| `{name}` | {rendered} |"
+
+
+def _json(value: object) -> str:
+    return "null" if value is None else str(value).replace("'", '"').replace("False", "false")
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def main() -> int:
+    """Write the page."""
+    PAGE.write_text(page(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

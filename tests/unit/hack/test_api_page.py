@@ -1,0 +1,62 @@
+"""docs/api.md says what the code does, and of every OpenAI parameter what becomes of it."""
+
+import pytest
+from openai.types import completion_create_params as completions
+from openai.types.chat import completion_create_params as chats
+
+from hack import api_page
+from hack.api_page import PAGE, SOURCES, form_of, page
+from radixloom_runtime.server import unsupported
+from radixloom_runtime.server.schema_chat import ChatRequest
+from radixloom_runtime.server.schema_completions import CompletionRequest
+
+OPENAI = {
+    ChatRequest: {*chats.CompletionCreateParamsBase.__annotations__, "stream"},
+    CompletionRequest: {*completions.CompletionCreateParamsBase.__annotations__, "stream"},
+}
+REFUSED = {ChatRequest: unsupported.CHAT, CompletionRequest: unsupported.COMPLETIONS}
+
+
+def test_the_page_is_what_make_docs_writes():
+    assert PAGE.read_text("utf-8") == page(), "`make docs` renews it"
+
+
+def test_make_docs_writes_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(api_page, "PAGE", tmp_path / "api.md")
+    assert api_page.main() == 0
+    assert (tmp_path / "api.md").read_text("utf-8") == page()
+
+
+@pytest.mark.parametrize("kind", OPENAI)
+def test_every_parameter_of_openais_works_or_is_refused_by_name(kind):
+    known = kind.model_fields.keys() | REFUSED[kind].keys() | unsupported.WITHOUT_EFFECT
+    assert OPENAI[kind] <= known
+
+
+@pytest.mark.parametrize("kind", OPENAI)
+def test_a_parameter_is_openais_or_its_source_is_told(kind):
+    others = kind.model_fields.keys() - OPENAI[kind]
+    assert others <= SOURCES.keys()
+    assert not SOURCES.keys() & OPENAI[kind]
+
+
+@pytest.mark.parametrize("kind", OPENAI)
+def test_every_parameter_says_what_it_means(kind):
+    assert [name for name, found in kind.model_fields.items() if not found.description] == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "form"),
+    [
+        ({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]}, "integer ≥ 1"),
+        (
+            {"type": "array", "items": {"type": "string"}, "maxItems": 3},
+            "list of string (at most 3)",
+        ),
+        ({"enum": ["a", "b"]}, "`a`, `b`"),
+        ({"$ref": "#/$defs/X"}, "number > 0, ≤ 2.5"),
+    ],
+)
+def test_a_form_is_told_in_a_few_words(schema, form):
+    definitions = {"X": {"type": "number", "exclusiveMinimum": 0, "maximum": 2.5}}
+    assert form_of(schema, definitions) == form
