@@ -87,7 +87,8 @@ class Message(BaseModel):
             "tool_calls": [call.for_template() for call in self.tool_calls or ()] or None,
             "tool_call_id": self.tool_call_id,
             "reasoning_content": self.reasoning_content,
-            "thinking": self.reasoning_content,  # gpt-oss's name of it
+            # gpt-oss's name of it, whose template refuses it beside words before a call
+            "thinking": None if self.text and self.tool_calls else self.reasoning_content,
         }
         return {name: value for name, value in message.items() if value is not None}
 

@@ -23,6 +23,12 @@ from radixloom_runtime.text.tokenizer import read_json
 
 Message = Mapping[str, Any]
 
+_TEMPLATE_ERRORS = (
+    *(jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError),
+    *(ArithmeticError, RecursionError, MemoryError),
+)
+"""What a template raises on purpose, and what its expressions may meet."""
+
 
 class ChatTemplate:
     """A compiled template with the special tokens that it may write."""
@@ -41,11 +47,15 @@ class ChatTemplate:
         environment = _environment()
         try:
             self._template = environment.from_string(source)
-            self.variables = frozenset(meta.find_undeclared_variables(environment.parse(source)))
+            read = meta.find_undeclared_variables(environment.parse(source))
         except jinja2.TemplateSyntaxError as error:
             raise ModelError(
-                f"the checkpoint's chat template has an error in line {error.lineno}: {error}"
+                f"the chat template has an error in line {error.lineno}: {error}"
             ) from error
+        except (SyntaxError, RecursionError, MemoryError) as error:
+            raise ModelError(f"the chat template is nested too deeply: {error}") from error
+        self.variables = frozenset(read - environment.globals.keys())
+        """What it reads of what `render` gives it."""
         self.source = source
         self.special_tokens = dict(special_tokens)
         self.with_tools = (
@@ -76,7 +86,7 @@ class ChatTemplate:
         }
         try:
             return self._render(messages, given)
-        except (jinja2.TemplateError, TypeError, ValueError) as error:
+        except _TEMPLATE_ERRORS as error:
             raise RequestError(
                 f"the model's chat template refused the messages: {error}", param="messages"
             ) from error

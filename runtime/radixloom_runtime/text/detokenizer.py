@@ -5,6 +5,7 @@ whole character. What never became a character comes out at the end, as U+FFFD.
 """
 
 from collections.abc import Collection
+from functools import lru_cache
 
 from tokenizers import Tokenizer as Backend
 from tokenizers.decoders import DecodeStream
@@ -50,8 +51,12 @@ def _dropped_ids(backend: Backend, kept_tokens: Collection[str]) -> frozenset[in
     """Find the special tokens that add no text, where some are to stay."""
     if not kept_tokens:
         return frozenset()  # the library leaves all of them out by itself
-    return frozenset(
-        token_id
-        for token_id, token in backend.get_added_tokens_decoder().items()
-        if token.special and token.content not in kept_tokens
-    )
+    special = _special_ids(backend)
+    return frozenset(token_id for token, token_id in special.items() if token not in kept_tokens)
+
+
+@lru_cache(maxsize=4)
+def _special_ids(backend: Backend) -> dict[str, int]:
+    """Read the table once: some models have thousands of special tokens."""
+    added = backend.get_added_tokens_decoder()
+    return {token.content: token_id for token_id, token in added.items() if token.special}

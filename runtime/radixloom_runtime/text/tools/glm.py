@@ -8,11 +8,9 @@
 The line ends came away with GLM 4.7.
 """
 
-import json
-
 from radixloom_runtime.text.events import CallArguments
 from radixloom_runtime.text.source import Reader, Source
-from radixloom_runtime.text.tools.toolbox import Toolbox
+from radixloom_runtime.text.tools.toolbox import Toolbox, to_json
 
 _BEGIN, _END = "<tool_call>", "</tool_call>"
 _KEY, _KEY_END = "<arg_key>", "</arg_key>"
@@ -33,7 +31,7 @@ def read(source: Source, toolbox: Toolbox) -> Reader[None]:
             if not marker:
                 break  # cut off within
             argument = toolbox.argument(name.strip(), key.strip(), text)
-            yield CallArguments(index, f"{separator}{json.dumps(key.strip())}: {argument}")
+            yield CallArguments(index, f"{separator}{to_json(key.strip())}: {argument}")
             separator = ", "
             _, marker = yield from source.until(_KEY, _END)
         if marker == _END:

@@ -9,6 +9,7 @@ from collections.abc import Collection
 
 from radixloom_runtime.text.events import CallArguments
 from radixloom_runtime.text.source import Reader, Source
+from radixloom_runtime.text.tools.toolbox import well_formed
 
 _ARGUMENTS = frozenset({"arguments", "parameters"})
 _OTHERS = frozenset({"type", "id"})
@@ -163,8 +164,8 @@ def _unquoted(text: str) -> str:
     """Take a string out of its quotes; no arguments are an empty object."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     if isinstance(found, str):
-        return found
+        return well_formed(found)
     return "{}" if found is None else text

@@ -7,7 +7,6 @@ content.
 """
 
 import ast
-import json
 import re
 from typing import Any
 
@@ -15,7 +14,7 @@ from typing_extensions import override
 
 from radixloom_runtime.text.events import CallArguments
 from radixloom_runtime.text.source import Reader, Source
-from radixloom_runtime.text.tools.toolbox import Toolbox
+from radixloom_runtime.text.tools.toolbox import Toolbox, to_json
 
 BEGIN, END = "<|python_start|>", "<|python_end|>"
 
@@ -119,7 +118,7 @@ def _parsed(text: str) -> tuple[str, str] | None:
         if not isinstance(call, ast.Call) or call.args:
             return None
         arguments = {_keyword(each): _literal(each.value) for each in call.keywords}
-        return name, json.dumps(arguments, ensure_ascii=False)
+        return name, to_json(arguments)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None
 

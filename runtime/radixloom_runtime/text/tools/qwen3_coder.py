@@ -11,11 +11,9 @@
 Models leave out the outer tag now and then; the inner one is enough.
 """
 
-import json
-
 from radixloom_runtime.text.events import CallArguments
 from radixloom_runtime.text.source import Reader, Source
-from radixloom_runtime.text.tools.toolbox import Toolbox
+from radixloom_runtime.text.tools.toolbox import Toolbox, to_json
 
 _BEGIN, _END = "<tool_call>", "</tool_call>"
 _FUNCTION, _FUNCTION_END = "<function=", "</function>"
@@ -51,7 +49,7 @@ def _function(source: Source, toolbox: Toolbox) -> Reader[None]:
         if not marker:
             return  # cut off within
         argument = toolbox.argument(name, parameter, _without_line_ends(text))
-        yield CallArguments(index, f"{separator}{json.dumps(parameter)}: {argument}")
+        yield CallArguments(index, f"{separator}{to_json(parameter)}: {argument}")
         separator = ", "
     if marker:
         yield CallArguments(index, "{}" if separator == "{" else "}")

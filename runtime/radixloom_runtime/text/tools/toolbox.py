@@ -23,6 +23,10 @@ _TYPE_NAMES: tuple[tuple[type, tuple[str, ...]], ...] = (
 )
 
 
+_MAX_DEPTH = 8
+"""Unions within unions; deeper ones say nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Toolbox:
     """Schemas of parameters, by the name of the tool."""
@@ -38,21 +42,37 @@ class Toolbox:
         """Write an argument as JSON that came as bare text."""
         properties = self.schemas.get(tool, {}).get("properties")
         schema = properties.get(parameter) if isinstance(properties, Mapping) else None
-        return json.dumps(_typed(text, _types(schema)), ensure_ascii=False)
+        return to_json(_typed(text, _types(schema)))
 
 
-def _types(schema: object) -> frozenset[str]:
-    """Name the JSON types that a schema allows; none where it does not say."""
-    if not isinstance(schema, Mapping):
+def to_json(value: object) -> str:
+    """Write JSON that every client reads. Raises: `ValueError` for what JSON has no form of."""
+    return well_formed(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def well_formed(text: str) -> str:
+    r"""Replace halves of characters, which a model may write as escapes (`\ud800`)."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _types(schema: object, depth: int = 0) -> frozenset[str]:
+    """Name the JSON types that a schema allows; none where it does not say.
+
+    Schemas come from clients: what is no schema says nothing.
+    """
+    if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
         return frozenset()
-    declared = schema.get("type")
-    found: set[str] = {declared} if isinstance(declared, str) else set(declared or ())
+    found = {each for each in _as_list(schema.get("type")) if isinstance(each, str)}
     if isinstance(values := schema.get("enum"), list):
         found.update(name for value in values for name in _names_of(value))
     for union in ("anyOf", "oneOf"):
-        for branch in schema.get(union) or ():
-            found |= _types(branch)
+        for branch in _as_list(schema.get(union)):
+            found |= _types(branch, depth + 1)
     return frozenset(found)
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _typed(text: str, types: frozenset[str]) -> Any:
@@ -64,16 +84,14 @@ def _typed(text: str, types: frozenset[str]) -> Any:
 
 def _literal(text: str) -> Any:
     """Read JSON, or else what Python writes (`True`, `None`), or else a bare string."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        pass
-    try:
-        value = ast.literal_eval(text.strip())
-        json.dumps(value)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return text
-    return value
+    for read in (json.loads, ast.literal_eval):
+        try:
+            value = read(text.strip())
+            to_json(value)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            continue
+        return value
+    return text
 
 
 def _names_of(value: object) -> tuple[str, ...]:

@@ -155,3 +155,16 @@ def test_a_template_for_tools_of_its_own_is_found(tmp_path: Path):
     assert template is not None
     assert template.render(CONVERSATION) == "a"
     assert template.with_tools.render(CONVERSATION) == "b"
+
+
+@pytest.mark.parametrize(
+    "source", ["{{ 1 / 0 }}", "{{ messages[0]['content'] % 5 }}", "{{ 'a' * (10 ** 14) }}"]
+)
+def test_what_goes_wrong_in_a_template_is_the_clients_error(source: str):
+    with pytest.raises(RequestError, match="refused the messages"):
+        _render(source)
+
+
+def test_a_template_that_is_nested_too_deeply_is_refused():
+    with pytest.raises(ModelError, match="nested"):
+        ChatTemplate("{% for a in messages %}" * 30 + "{% endfor %}" * 30, {})

@@ -398,3 +398,41 @@ def test_a_template_tells_its_format(template: str, name: str | None):
 
 def test_every_format_has_a_golden():
     assert {name for name, *_ in GOLDENS} == set(TOOL_FORMATS)
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.sampled_from(["string", "integer", "null", "x"]),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["type", "anyOf", "oneOf", "enum"]), inner)
+        ),
+        max_leaves=8,
+    ),
+    st.text(alphabet='0123eE+-."[]{}:,aNItrufalsn\\d8 ', max_size=12),
+)
+def test_whatever_schema_a_client_sends_an_argument_is_json(schema: Any, text: str):
+    written = Toolbox({"f": {"properties": {"x": schema}}}).argument("f", "x", text)
+    json.loads(written, parse_constant=pytest.fail)
+    written.encode()
+
+
+@pytest.mark.parametrize("text", ["NaN", "1e999", "-Infinity"])
+def test_numbers_that_json_has_not_stay_text(text: str):
+    assert Toolbox().argument("f", "x", text) == json.dumps(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("hermes", HERMES.format('{"name": "f\\ud800", "arguments": "\\"\\\\ud800\\""}')),
+        ("hermes", HERMES.format('{"name": "f", "arguments": "\\ud800"}')),
+        ("pythonic", "[f(x='\\ud800')]"),
+        ("glm", '<tool_call>f<arg_key>x</arg_key><arg_value>"\\ud800"</arg_value></tool_call>'),
+    ],
+)
+def test_half_characters_that_a_model_escapes_can_still_be_sent(name: str, answer: str):
+    found = told(reader(name), answer)
+    assert len(found.calls) == 1
+    found.calls[0]["name"].encode()
+    found.calls[0]["arguments"].encode()
