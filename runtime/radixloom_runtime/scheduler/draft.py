@@ -68,6 +68,11 @@ class Draft:
         self.prefilling.append(run)
 
     @property
+    def has_guesses(self) -> bool:
+        """Whether tokens and rows of the step went to guesses."""
+        return any(chunk.guessed_ids for chunk in self.decodes)
+
+    @property
     def has_work(self) -> bool:
         """Whether there is anything to compute."""
         return bool(self.decodes or self.prefills)

@@ -8,7 +8,8 @@ A request is given to a group when it is admitted, and stays there until it ends
 to the one whose cache holds most of it, unless that is ahead of another by `MOST_AHEAD`. Waiting
 ones belong to no group, so none of them waits behind the long requests of one while another idles.
 
-Displacing comes first, since who has a chunk in the plan can no longer be preempted.
+Displacing comes first, since who has a chunk in the plan can no longer be preempted. Nobody is
+admitted to a step with guesses: they have the tokens and rows that the admitted would take.
 """
 
 from collections.abc import Sequence
@@ -85,6 +86,8 @@ class Planner:
         requests = self._requests
         if not (requests.may_admit and requests.waiting and self._open_groups(drafts)):
             return
+        if any(draft.has_guesses for draft in drafts):
+            return  # who was just preempted finds its room taken by guesses; none in the next step
         requests.may_admit = False
         for waiting in requests.waiting.candidates(self._longest_match):
             group = self._group_for(waiting, self._open_groups(drafts))

@@ -103,6 +103,18 @@ def test_a_draft_model_goes_on_after_a_preemption():
     assert service.scheduler.totals.preemptions > 0
 
 
+def test_nobody_is_admitted_to_a_step_whose_room_guesses_have_taken():
+    """A group with a guess had preempted one, and the other group took it into the same step."""
+    service = drafting(2, next_token, num_pages=14, max_rows=4, num_groups=2)
+    asked = [request(f"r{i}", [i] * 6, max_tokens=20) for i in range(1, 6)]
+    service.serve(*asked)
+    assert is_as_alone(service, *asked)
+    assert service.scheduler.totals.preemptions > 0
+    guessing = [plan for plan in service.plans if any(chunk.guessed_ids for chunk in plan.chunks)]
+    assert guessing
+    assert not any(plan.starts for plan in guessing)
+
+
 def looping(request_id: str, max_tokens: int = 40, **more: Any) -> Submit:
     return request(request_id, [1, 2, 1, 2], max_tokens=max_tokens, seed=LOOPING, **more)
 
