@@ -2,10 +2,12 @@
 
 import argparse
 import asyncio
+import secrets
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 from pydantic import ValidationError
@@ -16,6 +18,10 @@ from radixloom_operator.api.validation import Problem, accept
 from radixloom_operator.desired import desired_objects
 from radixloom_operator.naming import API_VERSION, KIND
 from radixloom_operator.settings import ENV_PREFIX, OperatorSettings
+
+if TYPE_CHECKING:
+    from radixloom_operator.connection import Connection
+    from radixloom_operator.election import Election, Unopposed
 
 _DESCRIPTION = "Turns every LLMService into TPU slices that serve it, and tells how they are."
 _EXIT_USER = 2
@@ -74,13 +80,31 @@ def _environment_help() -> str:
 
 def _run(_: argparse.Namespace) -> int:
     from radixloom_operator.cluster import Cluster
+    from radixloom_operator.connection import Connection
     from radixloom_operator.handlers import Operator
 
     settings = OperatorSettings()
     logs.configure(settings)
-    cluster = Cluster.connect(connections=settings.workers + 1)
-    asyncio.run(Operator(settings, cluster).run())
+    connection = Connection.open(connections=settings.workers + 2)
+    election = _election(settings, connection)
+    cluster = Cluster(connection, fence=election.fence)
+    asyncio.run(Operator(settings, cluster, election).run())
     return 0
+
+
+def _election(settings: OperatorSettings, connection: "Connection") -> "Election | Unopposed":
+    from radixloom_operator.election import Election, Unopposed
+    from radixloom_operator.lease import Pace
+
+    if not settings.lease_namespace:
+        return Unopposed()
+    return Election(
+        connection,
+        namespace=settings.lease_namespace,
+        name=settings.lease_name,
+        identity=f"{socket.gethostname()}_{secrets.token_hex(4)}",
+        pace=Pace(settings.lease_seconds),
+    )
 
 
 def _crd(parsed: argparse.Namespace) -> int:

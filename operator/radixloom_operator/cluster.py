@@ -1,26 +1,28 @@
-"""The API server: the only module that talks to it. Blocking; called from worker threads.
+"""What the operator asks of the API server, and every write that it makes but its lease's.
+
+Blocking; called from worker threads.
 
 Objects are plain dictionaries, as JSON has them. Writes are server-side apply with one field
 manager, so that fields which others set stay theirs. Every write is conditional where it matters:
 a new object is made only where none of that name exists, a deletion names the object's uid.
 """
 
-import json
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any
 
-import urllib3.exceptions
-from kubernetes import client, config
 from typing_extensions import override
 
+from radixloom_operator.connection import CONFLICT, INVALID, NOT_FOUND, Connection, Fence
 from radixloom_operator.errors import ClusterError, NameTakenError, RefusedError
 from radixloom_operator.naming import (
     API_VERSION,
+    COMPONENT_LABEL,
     FIELD_MANAGER,
     GROUP,
     KIND,
     PLURAL,
+    REVISION_COMPONENT,
     SERVICE_LABEL,
     VERSION,
     selector,
@@ -33,6 +35,7 @@ Manifest = dict[str, Any]
 _SERVICES_PATH = f"/apis/{GROUP}/{VERSION}"
 _COLLECTIONS = {
     "StatefulSet": ("/apis/apps/v1", "statefulsets"),
+    "ControllerRevision": ("/apis/apps/v1", "controllerrevisions"),
     "Service": ("/api/v1", "services"),
     "ServiceAccount": ("/api/v1", "serviceaccounts"),
     "Pod": ("/api/v1", "pods"),
@@ -44,16 +47,9 @@ _COLLECTIONS = {
 SHARED_KINDS = ("ServiceAccount", "Service", "PodDisruptionBudget")
 """What a service has once, and what is removed when it is wanted no more."""
 
-_JSON = "application/json"
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
-_TIMEOUT_SECONDS = (10, 60)
-_NOT_FOUND = 404
-_CONFLICT = 409
-_INVALID = 422
-_CONVERSION = "unable to convert unstructured object"
-"""An apply of a value of the wrong kind, such as a quantity "lots", is answered with status 500."""
-_REFUSALS = {400, 403, _INVALID}
+_ALREADY_EXISTS = "AlreadyExists"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -69,31 +65,22 @@ class Key:
 
 
 class Cluster:
-    """A connection to the API server, safe to share between threads."""
+    """What the operator reads and writes; safe to share between threads."""
 
-    def __init__(self, api: client.ApiClient) -> None:
-        self._api = api
-
-    @classmethod
-    def connect(cls, *, connections: int) -> "Cluster":
-        """Connect as the pod's service account, or else as the kubeconfig says."""
-        settings = client.Configuration()
-        try:
-            config.load_incluster_config(client_configuration=settings)
-        except config.ConfigException:
-            config.load_kube_config(client_configuration=settings)
-        settings.connection_pool_maxsize = connections
-        return cls(client.ApiClient(settings))
+    def __init__(self, connection: Connection, *, fence: Fence = lambda: None) -> None:
+        """Read and write through `connection`; `fence` is asked before every write."""
+        self._connection = connection
+        self._fence = fence
 
     # --- reading
 
     def serves_our_api(self) -> bool:
         """Tell whether the CustomResourceDefinition is installed."""
-        return self._get_or_none(_SERVICES_PATH) is not None
+        return self._connection.get_or_none(_SERVICES_PATH) is not None
 
     def service(self, key: Key) -> Manifest | None:
         """Return the `LLMService`; None when there is none."""
-        return self._get_or_none(_path(KIND, key.namespace, key.name))
+        return self._connection.get_or_none(_path(KIND, key.namespace, key.name))
 
     def keys(self, namespaces: Iterable[str]) -> list[Key]:
         """List every `LLMService` in `namespaces`, or in all when there are none."""
@@ -101,17 +88,20 @@ class Cluster:
         return [
             Key(one["metadata"]["namespace"], one["metadata"]["name"])
             for path in paths
-            for one in self._request("GET", path)["items"]
+            for one in self._connection.request("GET", path)["items"]
         ]
 
     def world(self, key: Key) -> World:
         """Return everything that carries the service's label."""
-        listed = {kind: self._labelled(kind, key) for kind in ("StatefulSet", "Pod", *SHARED_KINDS)}
-        return World(
-            statefulsets=listed["StatefulSet"],
-            pods=listed["Pod"],
-            shared=tuple(one for kind in SHARED_KINDS for one in listed[kind]),
-        )
+        shared = tuple(one for kind in SHARED_KINDS for one in self._labelled(kind, key))
+        # a StatefulSet's own revisions carry our labels as well
+        revisions = self._labelled("ControllerRevision", key, {COMPONENT_LABEL: REVISION_COMPONENT})
+        return self.world_again(key, World(revisions=revisions, shared=shared))
+
+    def world_again(self, key: Key, before: World) -> World:
+        """Read the slices anew; what the service has once stays as it was seen before."""
+        statefulsets, pods = self._labelled("StatefulSet", key), self._labelled("Pod", key)
+        return replace(before, statefulsets=statefulsets, pods=pods)
 
     # --- writing
 
@@ -124,12 +114,12 @@ class Cluster:
             NameTakenError: an object of that name belongs to somebody else.
         """
         path = _path_of(manifest)
-        existing = self._get_or_none(path)
+        existing = self._connection.get_or_none(path)
         if existing is not None and not is_owned(existing, owner_uid):
             raise NameTakenError(
                 f"{manifest['kind']} {manifest['metadata']['name']} exists and does not belong to"
                 " this LLMService; delete it or give the LLMService another name",
-                status=_CONFLICT,
+                status=CONFLICT,
             )
         self.apply(manifest)
 
@@ -146,10 +136,10 @@ class Cluster:
         try:
             self.apply(manifest)
         except RefusedError as error:
-            if error.status != _INVALID:
+            if error.status != INVALID:
                 raise
             query = [("fieldManager", FIELD_MANAGER)]
-            self._request(
+            self._write(
                 "PATCH", _path_of(manifest), query=query, body=manifest, content_type=_MERGE
             )
             self.apply(manifest)
@@ -168,85 +158,59 @@ class Cluster:
         """Create an object; leave it as it is where it exists. Needs no right to read it."""
         metadata = manifest["metadata"]
         try:
-            self._request("POST", _path(manifest["kind"], metadata["namespace"]), body=manifest)
+            self._write("POST", _path(manifest["kind"], metadata["namespace"]), body=manifest)
         except ClusterError as error:
-            if error.status != _CONFLICT:
+            if error.reason != _ALREADY_EXISTS:
                 raise
 
-    def delete(self, kind: str, namespace: str, name: str, *, uid: str) -> None:
+    def annotate(self, live: Manifest, annotations: dict[str, str], *, manager: str) -> None:
+        """Write annotations onto an object that was seen; they are `manager`'s.
+
+        Applying the object under our usual name then leaves them as they are.
+        """
+        metadata = live["metadata"]
+        body = {"metadata": {"uid": metadata["uid"], "annotations": annotations}}
+        path = _path(live["kind"], metadata["namespace"], metadata["name"])
+        query = [("fieldManager", manager)]
+        self._write("PATCH", path, query=query, body=body, content_type=_MERGE)
+
+    def delete(
+        self, kind: str, namespace: str, name: str, *, uid: str, grace_seconds: int | None = None
+    ) -> None:
         """Delete the object with `uid`; its dependants follow. Gone already is fine."""
-        body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        body: Manifest = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        if grace_seconds is not None:
+            body["gracePeriodSeconds"] = grace_seconds
         try:
-            self._request("DELETE", _path(kind, namespace, name), body=body)
+            self._write("DELETE", _path(kind, namespace, name), body=body)
         except ClusterError as error:
-            if error.status not in (_NOT_FOUND, _CONFLICT):  # conflict: another uid by now
+            if error.status != NOT_FOUND and not _is_of_another_uid(error):
                 raise
 
     # --- underneath
 
-    def _labelled(self, kind: str, key: Key) -> tuple[Manifest, ...]:
-        query = [("labelSelector", selector_text(selector(key.name)))]
-        answer = self._request("GET", _path(kind, key.namespace), query=query)
+    def _labelled(
+        self, kind: str, key: Key, more: dict[str, str] | None = None
+    ) -> tuple[Manifest, ...]:
+        query = [("labelSelector", selector_text(selector(key.name) | (more or {})))]
+        answer = self._connection.request("GET", _path(kind, key.namespace), query=query)
         # items of a list leave out what the list says for all of them
         head = {"apiVersion": answer["apiVersion"], "kind": kind}
         return tuple({**head, **one} for one in answer["items"])
 
-    def _get_or_none(self, path: str) -> Manifest | None:
-        try:
-            return self._request("GET", path)
-        except ClusterError as error:
-            if error.status == _NOT_FOUND:
-                return None
-            raise
-
     def _apply(self, path: str, body: Manifest) -> None:
         query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
-        self._request("PATCH", path, query=query, body=body, content_type=_APPLY)
+        self._write("PATCH", path, query=query, body=body, content_type=_APPLY)
 
-    def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: list[tuple[str, str]] | None = None,
-        body: Manifest | None = None,
-        content_type: str = _JSON,
-    ) -> Manifest:
-        """Do one request and return the answer.
-
-        Raises:
-            ClusterError: the answer was an error, or there was none.
-        """
-        headers = {"Accept": _JSON, "Content-Type": content_type}
-        parameters = self._api.param_serialize(
-            method,
-            path,
-            query_params=query or [],
-            header_params=headers,
-            body=body,
-            auth_settings=["BearerToken"],
-        )
-        try:
-            response = self._api.call_api(*parameters, _request_timeout=_TIMEOUT_SECONDS)
-            answer = cast("bytes", response.read())
-        except urllib3.exceptions.HTTPError as error:
-            raise ClusterError(
-                f"{method} {path}: no answer from the API server: {error}"
-            ) from error
-        if response.status >= 400:
-            raise _error(response.status, f"{method} {path}", answer)
-        return json.loads(answer) if answer else {}
+    def _write(self, method: str, path: str, **options: Any) -> Manifest:
+        """Do a request that changes something, if we may still write."""
+        self._fence()
+        return self._connection.request(method, path, **options)
 
 
-def _error(status: int, request: str, answer: bytes) -> ClusterError:
-    """Return the error for an answer; its sentence is the API server's own."""
-    try:
-        message = str(json.loads(answer).get("message", ""))
-    except (ValueError, AttributeError):
-        message = answer.decode(errors="replace")[:300]
-    is_refusal = status in _REFUSALS or _CONVERSION in message
-    kind = RefusedError if is_refusal else ClusterError
-    return kind(message or f"{request}: status {status}", status=status)
+def _is_of_another_uid(error: ClusterError) -> bool:
+    """Tell a name that was taken anew from any other conflict, which is to be tried again."""
+    return error.status == CONFLICT and "precondition" in str(error).lower()
 
 
 def _path(kind: str, namespace: str, name: str = "") -> str:

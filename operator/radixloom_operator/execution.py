@@ -1,25 +1,31 @@
 """Do the difference between what should be and what is. Writes, and tells what it wrote.
 
-Order: first what the pods need (account, Services, secret), then the slices as the planner says.
-A refusal of one object does not keep the others from being written.
+Order: first what the pods need (account, Services, secret), then the slices as the planner says,
+then those that must start again as they are. A refusal of one object does not keep the others from
+being written.
 """
 
 import secrets
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import structlog
 
-from radixloom_operator import rollout
+from radixloom_operator import restarts, rollout
 from radixloom_operator.api.status_types import LLMServiceStatus, SlicePhase
 from radixloom_operator.api.validation import Problem
 from radixloom_operator.cluster import Cluster
 from radixloom_operator.desired import Desired, wire_secret
+from radixloom_operator.desired.revision import Revision, controller_revision, surplus
 from radixloom_operator.drift import differs, was_edited
 from radixloom_operator.errors import ClusterError, NameTakenError, RefusedError
-from radixloom_operator.observed import Observed
+from radixloom_operator.naming import RECORD_ANNOTATION, RECORD_MANAGER, REVISION_LABEL
+from radixloom_operator.observed import Observed, ObservedSlice
+from radixloom_operator.records import record_text
+from radixloom_operator.restarts import Verdict
 from radixloom_operator.rollout import Action, Create, Goal, Remove, Replace, Restore
 from radixloom_operator.story import APPLY_REFUSED, NAME_TAKEN, Chapter
 
@@ -28,6 +34,8 @@ log = structlog.stdlib.get_logger()
 Manifest = dict[str, Any]
 
 _WIRE_SECRET_BYTES = 32
+_RESTART_GRACE_SECONDS = 5
+"""For pods of a slice that lost a host: nothing that they still do reaches anybody."""
 
 
 @dataclass(slots=True)
@@ -46,6 +54,10 @@ class Work:
         """Add an event."""
         self.chapters.append(Chapter("Normal", reason, message))
 
+    def warn(self, reason: str, message: str) -> None:
+        """Add an event about trouble."""
+        self.chapters.append(Chapter("Warning", reason, message))
+
     @contextmanager
     def attempt(self) -> Generator[None]:
         """Do a write that may be refused; what is no refusal goes up, to be tried again."""
@@ -56,22 +68,42 @@ class Work:
             self.failure = self.failure or _problem(error)
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is remembered of a service, and what it is to be."""
+
+    known: tuple[Revision, ...]
+    """Oldest first."""
+    wanted: Revision
+    """What the spec stands for; remembered before a slice is made of it."""
+    current: str
+    """The revision that every slice last ran."""
+
+
 def _problem(error: ClusterError) -> Problem:
     reason = NAME_TAKEN if isinstance(error, NameTakenError) else APPLY_REFUSED
     return Problem(reason, str(error))
 
 
 def execute(
-    desired: Desired, observed: Observed, before: LLMServiceStatus, *, cluster: Cluster
+    desired: Desired,
+    observed: Observed,
+    before: LLMServiceStatus,
+    *,
+    history: History,
+    cluster: Cluster,
+    now: datetime,
 ) -> Work:
     """Bring the live objects one turn nearer to the desired ones."""
     service = desired.service
     work = Work(f"{service.namespace}/{service.name}")
-    turn = _Turn(desired, observed, before, cluster, work)
+    turn = _Turn(desired, observed, before, cluster, work, now)
     turn.make_shared()
     turn.remove_shared()
     turn.make_wire_secret()
-    turn.change_slices()
+    turn.keep_history(history)
+    changed = turn.change_slices()
+    turn.restart_slices(but=changed)
     return work
 
 
@@ -85,6 +117,7 @@ class _Turn:
     """The status written last: what the user was told there is."""
     cluster: Cluster
     work: Work
+    now: datetime
 
     def make_shared(self) -> None:
         """Make and restore what the service has once."""
@@ -121,19 +154,62 @@ class _Turn:
             with self.work.attempt():
                 self.cluster.create_once(wire_secret(self.desired.service, secret))
 
-    def change_slices(self) -> None:
-        """Do what the planner says."""
+    def keep_history(self, history: History) -> None:
+        """Write the wanted revision down, and forget the oldest that nothing uses."""
+        service, known = self.desired.service, history.known
+        if all(one.name != history.wanted.name for one in known):
+            with self.work.attempt():
+                self.cluster.create_once(controller_revision(service, history.wanted))
+        used = {history.wanted.name, self.desired.revision.name, history.current}
+        used |= {one.revision for one in self.observed.slices}
+        limit = service.spec.rollout.revision_history_limit
+        forgotten = {one.name for one in surplus(known, frozenset(used), limit=limit)}
+        for live in self.observed.revisions:
+            if live["metadata"]["labels"].get(REVISION_LABEL) in forgotten:
+                metadata = live["metadata"]
+                self._delete("ControllerRevision", metadata["name"], metadata["uid"])
+
+    def change_slices(self) -> frozenset[int]:
+        """Do what the planner says; return the slices that it concerned."""
         spec = self.desired.service.spec
         goal = Goal(
             replicas=spec.replicas,
-            revision=self.desired.revision,
+            revision=self.desired.revision.name,
             max_unavailable=spec.rollout.max_unavailable,
+            max_surge=spec.rollout.max_surge,
             is_paused=spec.paused,
         )
-        for action in rollout.plan(goal, self.observed.slices, self._changed()):
+        actions = rollout.plan(goal, self.observed.slices, self._changed())
+        for action in actions:
             self.work.has_acted = True
             with self.work.attempt():
                 self._act(action)
+        return frozenset(action.index for action in actions)
+
+    def restart_slices(self, *, but: frozenset[int]) -> None:
+        """Start slices again that lost a host, and remember what befell the others."""
+        policy = self.desired.service.spec.restart
+        for one in self.observed.slices:
+            verdict = None if one.index in but else restarts.judge(one, policy, self.now)
+            if verdict is not None:
+                with self.work.attempt():
+                    self._restart(one, verdict)
+
+    def _restart(self, one: ObservedSlice, verdict: Verdict) -> None:
+        """Write down which pods go before they go, so that it is done once, whoever ends it."""
+        if verdict.record != one.record and one.statefulset is not None:
+            text = record_text(verdict.record)
+            self.cluster.annotate(
+                one.statefulset, {RECORD_ANNOTATION: text}, manager=RECORD_MANAGER
+            )
+        for pod in verdict.doomed:
+            self.work.has_acted = True
+            self._delete("Pod", pod.name, pod.uid, grace_seconds=_RESTART_GRACE_SECONDS)
+        if verdict.restart is not None:
+            self.work.has_acted = True
+            cause = restarts.describe(verdict.restart)
+            what = "starts again as a whole" if verdict.doomed else "was started again"
+            self.work.warn("SliceRestarted", f"slice {one.index} {what}: {cause}")
 
     def _changed(self) -> frozenset[int]:
         """Return the slices whose StatefulSet is not as it should be."""
@@ -149,11 +225,10 @@ class _Turn:
         index = action.index
         match action:
             case Create():
-                self.cluster.create(self.desired.slices[index], owner_uid=self.desired.service.uid)
+                self.cluster.create(self.desired.slice(index), owner_uid=self.desired.service.uid)
                 self._tell_creation(index)
             case Restore():
-                self.cluster.restore(self.desired.slices[index])
-                self.work.tell("Repaired", f"slice {index}: its StatefulSet was changed; restored")
+                self._restore(index)
             case Replace():
                 self._replace(index)
             case Remove():
@@ -161,10 +236,18 @@ class _Turn:
                 self._delete("StatefulSet", metadata["name"], metadata["uid"])
                 self.work.tell("ScaledDown", f"slice {index} is ending")
 
+    def _restore(self, index: int) -> None:
+        """Put a slice right; what was added for a rollout and is asked for by now is no repair."""
+        wanted, live = self.desired.slice(index), self.observed.slice(index).statefulset
+        was_changed = live is not None and was_edited(wanted, live)
+        self.cluster.restore(wanted)
+        if was_changed:
+            self.work.tell("Repaired", f"slice {index}: its StatefulSet was changed; restored")
+
     def _replace(self, index: int) -> None:
         """Give a slice its new template first, so that the pods that follow are made from it."""
-        revision = self.desired.revision
-        self.cluster.apply(self.desired.slices[index])
+        revision = self.desired.revision.name
+        self.cluster.apply(self.desired.slice(index))
         for pod in self.observed.slice(index).stale_pods(revision):
             self._delete("Pod", pod.name, pod.uid)
         self.work.tell("SliceReplaced", f"slice {index} moves to revision {revision}")
@@ -178,5 +261,6 @@ class _Turn:
         else:
             self.work.tell("SliceCreated", f"slice {index}: {self.desired.hardware.summary}")
 
-    def _delete(self, kind: str, name: str, uid: str) -> None:
-        self.cluster.delete(kind, self.desired.service.namespace, name, uid=uid)
+    def _delete(self, kind: str, name: str, uid: str, grace_seconds: int | None = None) -> None:
+        namespace = self.desired.service.namespace
+        self.cluster.delete(kind, namespace, name, uid=uid, grace_seconds=grace_seconds)

@@ -7,7 +7,9 @@ it puts a key on the queue, and `reconcile` reads all afresh.
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,10 +18,12 @@ import structlog
 
 import radixloom_operator
 from radixloom_operator.cluster import Cluster, Key, service_of
-from radixloom_operator.errors import ClusterError, OperatorError
+from radixloom_operator.election import Election, Unopposed
+from radixloom_operator.errors import ClusterError, NotLeadingError, OperatorError
 from radixloom_operator.naming import GROUP, PLURAL, SERVICE_LABEL, VERSION
 from radixloom_operator.reconcile import reconcile
 from radixloom_operator.settings import OperatorSettings
+from radixloom_operator.starts import Leaders
 from radixloom_operator.workqueue import WorkQueue
 
 log = structlog.stdlib.get_logger()
@@ -32,15 +36,28 @@ _OWNED = (
     ("policy", "v1", "poddisruptionbudgets"),
 )
 _CRD_PAUSE_SECONDS = 5
+_RESYNC_RETRY_SECONDS = 2
+_WATCH_PAUSE_SECONDS = 1
 
 
 class Operator:
-    """One running operator: a queue, its workers, and kopf that feeds it."""
+    """One running operator: a queue, its workers, and kopf that feeds it.
 
-    def __init__(self, settings: OperatorSettings, cluster: Cluster) -> None:
+    One that does not lead watches as well, so that it is warm; what it is told it forgets, and
+    looks at everything when it comes to lead.
+    """
+
+    def __init__(
+        self, settings: OperatorSettings, cluster: Cluster, election: Election | Unopposed
+    ) -> None:
         self._settings = settings
         self._cluster = cluster
+        self._election = election
+        self._leaders = Leaders()
         self._queue: WorkQueue[Key] = WorkQueue(self._work)
+        self._threads = ThreadPoolExecutor(settings.workers, thread_name_prefix="reconcile")
+        self._resync_wanted = asyncio.Event()
+        self._stop = asyncio.Event()
 
     async def run(self) -> None:
         """Watch and reconcile until the process is told to end."""
@@ -52,6 +69,17 @@ class Operator:
         )
         await self._wait_for_our_api()
         async with self._background():
+            while not await self._watch():
+                await asyncio.sleep(_WATCH_PAUSE_SECONDS)
+                self._resync_wanted.set()
+
+    async def _watch(self) -> bool:
+        """Watch until told to end; False when kopf gave up.
+
+        It does so for one answer that it cannot read, such as half a line of a watch that was cut.
+        Lease, queue and workers are ours, and outlive it.
+        """
+        try:
             await kopf.operator(
                 registry=self._registry(),
                 settings=_kopf_settings(),
@@ -59,7 +87,12 @@ class Operator:
                 clusterwide=not self._settings.namespaces,
                 namespaces=self._settings.namespaces,
                 liveness_endpoint=self._liveness_endpoint(),
+                stop_flag=self._stop,
             )
+        except Exception as error:  # noqa: BLE001 - whatever it is, watching starts again
+            log.warning("watching.failed", error=f"{type(error).__name__}: {error}")
+            return False
+        return True
 
     def _liveness_endpoint(self) -> str | None:
         port = self._settings.liveness_port
@@ -84,15 +117,30 @@ class Operator:
 
     @contextlib.asynccontextmanager
     async def _background(self) -> AsyncGenerator[None]:
-        """Run the workers and the resync beside kopf; end them with it."""
+        """Run the election, the workers and the resync beside kopf; end them with it.
+
+        The lease is given back last: by then no thread of ours writes.
+        """
+        election = self._election.run(on_lead=self._resync_wanted.set)
         jobs = [self._queue.run_worker() for _ in range(self._settings.workers)]
-        tasks = [asyncio.create_task(job) for job in (*jobs, self._resync())]
+        tasks = [asyncio.create_task(job) for job in (election, *jobs, self._resync())]
+        for task in tasks:
+            task.add_done_callback(self._end_with)
         try:
             yield
         finally:
+            self._election.resign()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.to_thread(self._threads.shutdown)
+            await self._election.release()
+
+    def _end_with(self, task: asyncio.Task[None]) -> None:
+        """End the operator when a task that goes on for ever does not: half of one is no use."""
+        if not task.cancelled():
+            log.critical("operator.defect", exc_info=task.exception())
+            self._stop.set()
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
@@ -113,31 +161,49 @@ class Operator:
             self._queue.add(key)
 
     async def _resync(self) -> None:
-        """Look at every service now and then: watches die without a word."""
+        """Look at every service when we come to lead, and now and then: watches die silently."""
+        pause = self._settings.resync_seconds
         while True:
-            await asyncio.sleep(self._settings.resync_seconds)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._resync_wanted.wait(), pause)
+            self._resync_wanted.clear()
+            pause = self._settings.resync_seconds
+            if not self._election.is_leading:
+                continue
             try:
                 keys = await asyncio.to_thread(self._cluster.keys, self._settings.namespaces)
             except ClusterError as error:
                 log.warning("resync.failed", error=str(error))
+                pause = _RESYNC_RETRY_SECONDS
                 continue
             for key in keys:
                 self._queue.add(key)
 
     async def _work(self, key: Key) -> bool:
         """Reconcile one service; whatever goes wrong with it is not the others' affair."""
+        if not self._election.is_leading:
+            return True
+        work = functools.partial(
+            reconcile,
+            key,
+            cluster=self._cluster,
+            settings=self._settings,
+            leaders=self._leaders,
+            now=datetime.now(UTC),
+        )
         try:
-            return await asyncio.to_thread(
-                reconcile,
-                key,
-                cluster=self._cluster,
-                settings=self._settings,
-                now=datetime.now(UTC),
-            )
+            turn = await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except NotLeadingError as error:
+            log.warning("reconcile.stopped", service=str(key), error=str(error))
+            return True
         except OperatorError as error:
             log.warning("reconcile.failed", service=str(key), error=str(error))
         except Exception:
             log.exception("reconcile.defect", service=str(key))
+        else:
+            if turn.again_seconds is not None:
+                self._queue.add_later(key, turn.again_seconds)
+            return turn.is_settled
         return False
 
 

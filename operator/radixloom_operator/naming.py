@@ -5,6 +5,7 @@ LLMService chat
 │   └── Pod chat-s0-0, chat-s0-1      one per host; host 0 leads
 ├── Service chat                      clients, leaders only
 ├── Service chat-hosts                headless: a DNS name for every host
+├── ControllerRevision chat-<digest>  one per revision that is remembered
 ├── PodDisruptionBudget chat
 ├── ServiceAccount chat
 └── Secret chat-wire                  multi-host slices only
@@ -17,6 +18,8 @@ KIND = "LLMService"
 PLURAL = "llmservices"
 
 FIELD_MANAGER = "radixloom-operator"
+RECORD_MANAGER = "radixloom-operator-restarts"
+"""Owns the record of a slice's restarts, so that applying the slice leaves it alone."""
 
 SERVICE_LABEL = f"{GROUP}/service"
 """On everything the operator makes; its value is the LLMService's name."""
@@ -29,6 +32,13 @@ REVISION_LABEL = f"{GROUP}/revision"
 """On StatefulSets and pods: which pod template they were made from."""
 DIGEST_ANNOTATION = f"{GROUP}/applied"
 """Digest of what was applied, so that a field we no longer want is noticed."""
+SURGE_LABEL = f"{GROUP}/surge"
+"""On StatefulSets that a rollout adds for a while, beyond the replicas asked for."""
+COMPONENT_LABEL = "app.kubernetes.io/component"
+REVISION_COMPONENT = "revision"
+"""Component of what the history is written down in."""
+RECORD_ANNOTATION = f"{GROUP}/restarts"
+"""On StatefulSets: what is remembered of the slice's restarts (restarts.py)."""
 POD_INDEX_LABEL = "apps.kubernetes.io/pod-index"
 """Set by the StatefulSet controller (Kubernetes 1.28 and later)."""
 
@@ -76,7 +86,7 @@ def common_labels(service: str) -> dict[str, str]:
     return {
         "app.kubernetes.io/name": "radixloom",
         "app.kubernetes.io/instance": service,
-        "app.kubernetes.io/component": "engine",
+        COMPONENT_LABEL: "engine",
         "app.kubernetes.io/managed-by": FIELD_MANAGER,
         **selector(service),
     }

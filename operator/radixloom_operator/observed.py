@@ -11,8 +11,22 @@ from radixloom_operator.naming import (
     POD_INDEX_LABEL,
     REVISION_LABEL,
     SLICE_INDEX_LABEL,
+    SURGE_LABEL,
 )
-from radixloom_operator.pod_state import PodReason, PodState, is_ready, pod_state, restarts
+from radixloom_operator.pod_state import (
+    Ending,
+    PodReason,
+    PodState,
+    PodTimes,
+    http_address,
+    is_ready,
+    is_scheduled,
+    last_ending,
+    pod_state,
+    pod_times,
+    restarts,
+)
+from radixloom_operator.records import SliceRecord, read_record
 
 Manifest = dict[str, Any]
 
@@ -23,6 +37,8 @@ class World:
 
     statefulsets: tuple[Manifest, ...] = ()
     pods: tuple[Manifest, ...] = ()
+    revisions: tuple[Manifest, ...] = ()
+    """What is remembered of pod templates."""
     shared: tuple[Manifest, ...] = ()
     """Services, budgets, accounts: what the service has once."""
 
@@ -37,7 +53,13 @@ class ObservedPod:
     revision: str
     is_ready: bool
     is_ending: bool
+    is_scheduled: bool
     restarts: int
+    ending: Ending | None
+    """How its engine last ended."""
+    times: PodTimes
+    address: str
+    """Where its engine listens, as host:port; empty where that is not known yet."""
     state: PodState
 
 
@@ -48,6 +70,8 @@ class ObservedSlice:
     index: int
     statefulset: Manifest | None
     pods: tuple[ObservedPod, ...] = ()
+    told: PodState | None = None
+    """What is known of the slice as a whole; it says more than its pods do."""
 
     @property
     def exists(self) -> bool:
@@ -60,6 +84,21 @@ class ObservedSlice:
     def revision(self) -> str:
         """Revision of the StatefulSet's template; pods that are made now get this one."""
         return _labels(self.statefulset or {}).get(REVISION_LABEL, "")
+
+    @property
+    def is_surge(self) -> bool:
+        """Whether the slice was added for a rollout alone."""
+        return SURGE_LABEL in _labels(self.statefulset or {})
+
+    @property
+    def present(self) -> tuple[ObservedPod, ...]:
+        """Pods that are not on their way out."""
+        return tuple(pod for pod in self.pods if not pod.is_ending)
+
+    @property
+    def record(self) -> SliceRecord:
+        """What is remembered of the slice in its present revision."""
+        return read_record(self.statefulset or {"metadata": {}}, self.revision)
 
     @property
     def hosts(self) -> int:
@@ -77,8 +116,13 @@ class ObservedSlice:
 
         A follower that fell out makes the leader's steps fail, so the leader's word is enough.
         """
-        present = [pod for pod in self.pods if not pod.is_ending]
-        return self.exists and len(present) == self.hosts and self._leader_is_ready
+        return self.exists and len(self.present) == self.hosts and self._leader_is_ready
+
+    @property
+    def leader(self) -> ObservedPod | None:
+        """The pod of host 0; one that is not on its way out, where there are two."""
+        hosts = sorted((pod for pod in self.pods if pod.host == 0), key=lambda pod: pod.is_ending)
+        return hosts[0] if hosts else None
 
     @property
     def _leader_is_ready(self) -> bool:
@@ -94,7 +138,9 @@ class ObservedSlice:
 
     @property
     def worst(self) -> PodState:
-        """Return the state that tells the slice's: its worst pod's."""
+        """Return the state that tells the slice's: its own, or else its worst pod's."""
+        if self.told is not None:
+            return self.told
         if not self.pods or (self.exists and len(self.pods) < self.hosts):
             missing = self.hosts - len(self.pods)
             waiting = PodState(
@@ -110,6 +156,7 @@ class Observed:
     """What exists of one service."""
 
     slices: tuple[ObservedSlice, ...] = ()
+    revisions: tuple[Manifest, ...] = ()
     shared: dict[tuple[str, str], Manifest] = field(default_factory=dict[tuple[str, str], Manifest])
     """By kind and name."""
 
@@ -143,6 +190,7 @@ def observe(world: World, *, owner_uid: str) -> Observed:
             )
             for index in sorted({*statefulsets, *pods})
         ),
+        revisions=tuple(one for one in world.revisions if is_owned(one, owner_uid)),
         shared={
             (one["kind"], one["metadata"]["name"]): one
             for one in world.shared
@@ -168,7 +216,11 @@ def _observed_pod(pod: Manifest) -> ObservedPod:
         revision=labels.get(REVISION_LABEL, ""),
         is_ready=is_ready(pod),
         is_ending=bool(pod["metadata"].get("deletionTimestamp")),
+        is_scheduled=is_scheduled(pod),
         restarts=restarts(pod),
+        ending=last_ending(pod),
+        times=pod_times(pod),
+        address=http_address(pod),
         state=pod_state(pod),
     )
 

@@ -15,8 +15,12 @@ Pod = dict[str, Any]
 
 
 class PodReason(StrEnum):
-    """Situations of a pod, worst first: a slice is told by its worst pod."""
+    """Situations of a pod, worst first: a slice is told by its worst pod.
 
+    The first is a slice's own: the operator restarts it no more (restarts.py).
+    """
+
+    BUDGET = "RestartBudgetExhausted"
     FAILED = "PodFailed"
     CONTAINER_CONFIG = "ContainerConfigError"
     IMAGE = "ImagePullBackOff"
@@ -25,6 +29,7 @@ class PodReason(StrEnum):
     FETCH_FAILED = "FetchFailed"
     NO_TPU = "InsufficientTPU"
     UNSCHEDULABLE = "Unschedulable"
+    QUEUED = "Queued"
     DRAINING = "Draining"
     PENDING = "Pending"
     FETCHING = "FetchingModel"
@@ -36,6 +41,7 @@ class PodReason(StrEnum):
 
 FAILING = frozenset(
     {
+        PodReason.BUDGET,
         PodReason.FAILED,
         PodReason.CONTAINER_CONFIG,
         PodReason.IMAGE,
@@ -92,6 +98,81 @@ def restarts(pod: Pod) -> int:
     return sum(status.get("restartCount", 0) for status in statuses)
 
 
+def is_scheduled(pod: Pod) -> bool:
+    """Tell whether the pod has a node."""
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return bool((pod.get("spec") or {}).get("nodeName")) or any(
+        condition["type"] == "PodScheduled" and condition["status"] == "True"
+        for condition in conditions
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PodTimes:
+    """When a pod came how far; empty where it did not yet."""
+
+    created: str
+    scheduled: str
+    started: str
+    """Its engine, the last time."""
+    ready: str
+
+
+def pod_times(pod: Pod) -> PodTimes:
+    """Tell when the pod came how far."""
+    status = pod.get("status") or {}
+    since = {
+        one["type"]: one.get("lastTransitionTime") or ""
+        for one in status.get("conditions") or []
+        if one["status"] == "True"
+    }
+    started = [
+        running.get("startedAt") or ""
+        for one in status.get("containerStatuses") or []
+        if (running := (one.get("state") or {}).get("running"))
+    ]
+    return PodTimes(
+        created=pod["metadata"].get("creationTimestamp") or "",
+        scheduled=since.get("PodScheduled", ""),
+        started=started[0] if started else "",
+        ready=since.get("Ready", ""),
+    )
+
+
+def http_address(pod: Pod) -> str:
+    """Return where the pod's engine listens, as host:port; empty where that is not known yet."""
+    host = (pod.get("status") or {}).get("podIP") or ""
+    ports = [
+        port["containerPort"]
+        for container in (pod.get("spec") or {}).get("containers") or []
+        for port in container.get("ports") or []
+        if port.get("name") == "http"
+    ]
+    if not host or not ports:
+        return ""
+    return f"[{host}]:{ports[0]}" if ":" in host else f"{host}:{ports[0]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a container ended."""
+
+    code: int | None
+    reason: str
+    """The kubelet's word, such as OOMKilled; `EngineEnded` where it has none."""
+
+
+def last_ending(pod: Pod) -> Ending | None:
+    """Tell how the pod's engine last ended; None when it never did."""
+    for status in (pod.get("status") or {}).get("containerStatuses") or []:
+        for key in ("state", "lastState"):
+            ended = (status.get(key) or {}).get("terminated")
+            if ended:
+                reason = ended.get("reason") or "Error"
+                return Ending(ended.get("exitCode"), "EngineEnded" if reason == "Error" else reason)
+    return None
+
+
 def is_ready(pod: Pod) -> bool:
     """Tell whether the pod is ready and not on its way out."""
     conditions = (pod.get("status") or {}).get("conditions") or []
@@ -110,6 +191,8 @@ def _scheduling(name: str, status: dict[str, Any]) -> PodState | None:
     for condition in status.get("conditions") or []:
         if condition["type"] != "PodScheduled" or condition["status"] != "False":
             continue
+        if condition.get("reason") == "SchedulingGated":
+            return PodState(PodReason.QUEUED, f"pod {name} is held back until its queue admits it")
         # the scheduler adds what it thought of preemption, differently each time
         message = str(condition.get("message", "")).split(". ")[0].rstrip(".")
         is_tpu = "Insufficient google.com/tpu" in message

@@ -10,73 +10,165 @@ and be ended at any point: the next run goes on from what it finds.
 """
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from typing import Any
 
 import structlog
 from pydantic import ValidationError
 
-from radixloom_operator import status, story
-from radixloom_operator.api.status_types import LLMServiceStatus
+from radixloom_operator import progress, restarts, status, story
+from radixloom_operator.api.status_types import LLMServiceStatus, RolloutStatus
 from radixloom_operator.api.types import LLMService
 from radixloom_operator.api.validation import Problem, accept
 from radixloom_operator.cluster import Cluster, Key
+from radixloom_operator.conditions import Facts
 from radixloom_operator.desired import Desired, desired_objects
+from radixloom_operator.desired.revision import (
+    Revision,
+    pin_problem,
+    read_history,
+    revision_of,
+)
 from radixloom_operator.errors import ClusterError
-from radixloom_operator.execution import Work, execute
-from radixloom_operator.observed import observe
+from radixloom_operator.execution import History, Work, execute
+from radixloom_operator.observed import Observed, World, observe
 from radixloom_operator.settings import OperatorSettings
+from radixloom_operator.starts import Leaders, startups
 from radixloom_operator.story import Chapter
+from radixloom_operator.times import write_time
 
 log = structlog.stdlib.get_logger()
 
 Manifest = dict[str, Any]
 
 
-def reconcile(key: Key, *, cluster: Cluster, settings: OperatorSettings, now: datetime) -> bool:
-    """Bring the service `key` one turn nearer to its spec; tell whether nothing was refused.
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """How a turn ended."""
+
+    is_settled: bool = True
+    """Whether nothing was refused."""
+    again_seconds: float | None = None
+    """When to take the next one, should nothing happen."""
+
+
+def reconcile(
+    key: Key,
+    *,
+    cluster: Cluster,
+    settings: OperatorSettings,
+    leaders: Leaders,
+    now: datetime,
+) -> Turn:
+    """Bring the service `key` one turn nearer to its spec.
 
     Raises:
         ClusterError: the API server was not well or could not be reached; try again.
     """
     manifest = cluster.service(key)
     if manifest is None or manifest["metadata"].get("deletionTimestamp"):
-        return True  # owner references collect the rest
-    uid = manifest["metadata"]["uid"]
+        return Turn()  # owner references collect the rest
     before = _stored_status(key, manifest)
-    observed = observe(cluster.world(key), owner_uid=uid)
+    world = cluster.world(key)
+    scene = _Scene(
+        key, manifest, world, before, cluster=cluster, settings=settings, leaders=leaders, now=now
+    )
+    history = read_history(scene.observed.revisions)
     service = accept(manifest)
     if isinstance(service, Problem):
-        work = Work(str(key))
+        return scene.refuse(service)
+    problem = pin_problem(service, history)
+    if problem is not None:
+        return scene.refuse(problem)
+    return scene.serve(service, history)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """One turn: what was read, and what it is read with."""
+
+    key: Key
+    manifest: Manifest
+    world: World
+    before: LLMServiceStatus
+    _: KW_ONLY
+    cluster: Cluster
+    settings: OperatorSettings
+    leaders: Leaders
+    now: datetime
+
+    @property
+    def observed(self) -> Observed:
+        return observe(self.world, owner_uid=self.manifest["metadata"]["uid"])
+
+    def refuse(self, problem: Problem) -> Turn:
+        """Leave everything as it is and say what is wrong with the spec."""
         after = status.refused_status(
-            service,
-            manifest["metadata"].get("generation", 0),
-            observed,
-            before,
-            now=_timestamp(now),
+            problem,
+            self.manifest["metadata"].get("generation", 0),
+            self.observed,
+            self.before,
+            now=write_time(self.now),
         )
-    else:
-        desired = desired_objects(service, settings)
-        work = execute(desired, observed, before, cluster=cluster)
+        self.tell(after, Work(str(self.key)))
+        return Turn()
+
+    def serve(self, service: LLMService, known: tuple[Revision, ...]) -> Turn:
+        """Bring the slices one turn nearer to what the spec asks for."""
+        spec, now = service.spec, self.now
+        wanted = revision_of(service, self.settings, known)
+        observed, _ = restarts.with_verdicts(self.observed, spec.restart, now)
+        rollout = progress.track(spec, wanted.name, observed, self.before, now)
+        made = progress.choose(spec, wanted, known, rollout, self.before)
+        desired = desired_objects(made.service(service), self.settings, made)
+        history = History(known, wanted, self.before.current_revision)
+        work = execute(
+            desired, observed, self.before, history=history, cluster=self.cluster, now=now
+        )
         if work.has_acted:  # a slice just replaced must not be told as serving
-            observed = observe(cluster.world(key), owner_uid=uid)
-        facts = _facts(service, desired, work.failure)
-        after = status.accepted_status(facts, observed, before, now=_timestamp(now))
-    _tell(key, manifest, before, after, work, cluster=cluster, now=now)
-    return work.failure is None
+            world = self.cluster.world_again(self.key, self.world)
+            observed = observe(world, owner_uid=service.uid)
+        observed, again = restarts.with_verdicts(observed, spec.restart, now)
+        facts = _facts(desired, wanted, rollout, work.failure)
+        told = startups(observed, self.before, self.leaders)
+        after = status.accepted_status(facts, observed, self.before, told, now=write_time(now))
+        self.tell(after, work)
+        pauses = [again, progress.again_seconds(spec, rollout, now)]
+        return Turn(work.failure is None, min((one for one in pauses if one), default=None))
+
+    def tell(self, after: LLMServiceStatus, work: Work) -> None:
+        """Write the status where it changed, and this turn's events in the order of the story."""
+        key, manifest, before, cluster = self.key, self.manifest, self.before, self.cluster
+        chapters = [*story.acceptance(before, after), *work.chapters]
+        try:
+            if after != before:
+                uid = manifest["metadata"]["uid"]
+                cluster.apply_status(key, uid, status.to_manifest(after))
+                chapters += story.transitions(before, after)
+        finally:
+            _post_events(key, manifest, chapters, cluster=cluster, now=self.now)
 
 
-def _facts(service: LLMService, desired: Desired, failure: Problem | None) -> status.Facts:
-    return status.Facts(
-        name=service.name,
-        generation=service.generation,
-        replicas=service.spec.replicas,
-        revision=desired.revision,
-        is_paused=service.spec.paused,
+def _facts(
+    desired: Desired,
+    wanted: Revision,
+    rollout: RolloutStatus | None,
+    failure: Problem | None,
+) -> Facts:
+    spec = desired.service.spec
+    return Facts(
+        name=desired.service.name,
+        generation=desired.service.generation,
+        replicas=spec.replicas,
+        revision=desired.revision.name,
+        wanted_revision=wanted.name,
+        is_paused=spec.paused,
         model_name=desired.model_name,
         url=desired.url,
         hardware=desired.hardware,
         failure=failure,
+        rollout=rollout,
     )
 
 
@@ -87,27 +179,6 @@ def _stored_status(key: Key, manifest: Manifest) -> LLMServiceStatus:
     except ValidationError as error:
         log.warning("status.unreadable", service=str(key), mistakes=error.error_count())
         return LLMServiceStatus.model_validate({})
-
-
-def _tell(
-    key: Key,
-    manifest: Manifest,
-    before: LLMServiceStatus,
-    after: LLMServiceStatus,
-    work: Work,
-    *,
-    cluster: Cluster,
-    now: datetime,
-) -> None:
-    """Write the status where it changed, and the events of this turn in the order of the story."""
-    chapters = [*story.acceptance(before, after), *work.chapters]
-    try:
-        if after != before:
-            uid = manifest["metadata"]["uid"]
-            cluster.apply_status(key, uid, status.to_manifest(after))
-            chapters += story.transitions(before, after)
-    finally:
-        _post_events(key, manifest, chapters, cluster=cluster, now=now)
 
 
 def _post_events(
@@ -122,12 +193,8 @@ def _post_events(
         log.info("service.event", service=str(key), reason=chapter.reason, message=chapter.message)
         # names that sort in the order of the story, since times have whole seconds
         unique = f"{int(now.timestamp() * 1e6):x}{number:02x}"
-        event = story.event_manifest(chapter, manifest, now=_timestamp(now), unique=unique)
+        event = story.event_manifest(chapter, manifest, now=write_time(now), unique=unique)
         try:
             cluster.create_once(event)
         except ClusterError as error:  # a lost event changes nothing
             log.warning("event.lost", service=str(key), error=str(error))
-
-
-def _timestamp(now: datetime) -> str:
-    return now.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -54,7 +54,21 @@ class OperatorSettings(BaseSettings):
         " without a word.",
     )
     workers: int = Field(
-        default=4, ge=1, le=64, description="Services reconciled at the same time."
+        default=16, ge=1, le=64, description="Services reconciled at the same time."
+    )
+    lease_namespace: str = Field(
+        default="",
+        description="Namespace of the Lease by which one of several operators leads. Default:"
+        " no election, for the only operator that there is, run by hand.",
+    )
+    lease_name: str = Field(
+        default="radixloom-operator", min_length=1, description="Name of that Lease."
+    )
+    lease_seconds: int = Field(
+        default=10,
+        ge=1,
+        le=300,
+        description="For how long the others wait for a leader that does not renew it.",
     )
     liveness_port: int = Field(
         default=8080, ge=0, le=65535, description="Port of /healthz. 0: no health endpoint."

@@ -13,9 +13,11 @@ from radixloom_operator.api.status_types import (
     ConditionType,
     LLMServiceStatus,
     SlicePhase,
+    SliceStartup,
     SliceStatus,
 )
 from radixloom_operator.naming import API_VERSION, FIELD_MANAGER, KIND
+from radixloom_operator.pod_state import PodReason
 
 NAME_TAKEN = "NameTaken"
 APPLY_REFUSED = "ApplyRefused"
@@ -41,6 +43,7 @@ def transitions(before: LLMServiceStatus, after: LLMServiceStatus) -> Iterator[C
         yield from _slice(known.get(one.index), one, after)
     yield from _refusal(before, after)
     yield from _completion(before, after)
+    yield from _failed_change(before, after)
     yield from _serving(before, after)
 
 
@@ -59,14 +62,32 @@ def acceptance(before: LLMServiceStatus, after: LLMServiceStatus) -> Iterator[Ch
 
 def _slice(was: SliceStatus | None, now: SliceStatus, after: LLMServiceStatus) -> Iterator[Chapter]:
     phase_before = was.phase if was else None
-    if now.phase == phase_before:
+    is_given_up = now.reason == PodReason.BUDGET and (was is None or was.reason != now.reason)
+    if now.phase == phase_before and not is_given_up:
         return
     if now.phase == SlicePhase.READY:
-        yield Chapter("Normal", "SliceReady", f"slice {now.index} serves")
+        yield Chapter("Normal", "SliceReady", f"slice {now.index} serves{_took(now.startup)}")
     elif now.phase == SlicePhase.FAILED:
         yield Chapter("Warning", now.reason, f"slice {now.index}: {_trouble(after)}")
     elif phase_before == SlicePhase.READY and now.phase != SlicePhase.DRAINING:
         yield Chapter("Warning", "SliceLost", f"slice {now.index} serves no more: {now.reason}")
+
+
+def _took(startup: SliceStartup | None) -> str:
+    """Say what a start took, as far as it is known."""
+    if startup is None or startup.total_seconds is None:
+        return ""
+    parts = [
+        f"{name} {seconds:g} s"
+        for name, seconds in (
+            ("weights", startup.weights_seconds),
+            ("compiled steps", startup.compile_seconds),
+        )
+        if seconds is not None
+    ]
+    if startup.compile_cache_hit:
+        parts.append("all from the compile cache")
+    return f" after {startup.total_seconds:g} s" + (f" ({', '.join(parts)})" if parts else "")
 
 
 def _refusal(before: LLMServiceStatus, after: LLMServiceStatus) -> Iterator[Chapter]:
@@ -81,6 +102,15 @@ def _completion(before: LLMServiceStatus, after: LLMServiceStatus) -> Iterator[C
         yield Chapter(
             "Normal", "RolloutCompleted", f"every slice runs revision {after.current_revision}"
         )
+
+
+def _failed_change(before: LLMServiceStatus, after: LLMServiceStatus) -> Iterator[Chapter]:
+    failure = after.rollout.failure if after.rollout else None
+    if failure is None or (before.rollout and before.rollout.failure == failure):
+        return
+    stalled = _condition(after, "Stalled")
+    if stalled is not None:
+        yield Chapter("Warning", stalled.reason, stalled.message)
 
 
 def _serving(before: LLMServiceStatus, after: LLMServiceStatus) -> Iterator[Chapter]:

@@ -41,7 +41,7 @@ class WorkQueue(Generic[KeyT]):
 
     def add(self, key: KeyT) -> None:
         """Have `key` worked on shortly."""
-        self._add_later(key, self._settle_seconds)
+        self.add_later(key, self._settle_seconds)
 
     async def run_worker(self) -> None:
         """Work on keys until cancelled."""
@@ -55,7 +55,8 @@ class WorkQueue(Generic[KeyT]):
                 self._running.discard(key)
             self._after(key, is_settled=is_settled)
 
-    def _add_later(self, key: KeyT, delay_seconds: float) -> None:
+    def add_later(self, key: KeyT, delay_seconds: float) -> None:
+        """Have `key` worked on after a while, or before, should something else ask for it."""
         if key in self._queued:
             return
         loop = asyncio.get_running_loop()
@@ -85,4 +86,4 @@ class WorkQueue(Generic[KeyT]):
             return
         self._failures[key] += 1
         pause = self._first_retry_seconds * 2 ** (self._failures[key] - 1)
-        self._add_later(key, min(pause, self._longest_retry_seconds))
+        self.add_later(key, min(pause, self._longest_retry_seconds))

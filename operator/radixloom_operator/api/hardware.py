@@ -14,6 +14,8 @@ class Provisioning(StrEnum):
 
     ON_DEMAND = "OnDemand"
     SPOT = "Spot"
+    FLEX_START = "FlexStart"
+    RESERVATION = "Reservation"
 
 
 _TORUS = "(self.generation in ['v4', 'v5p', 'v7x'])"
@@ -41,6 +43,10 @@ class TpuSlice(ApiModel):
                 "self.generation != 'cpu'"
                 " || (self.provisioning == 'OnDemand' && !has(self.exclusiveNodePool))",
                 "provisioning and exclusiveNodePool do not apply to cpu",
+            ),
+            rule(
+                "(self.provisioning == 'Reservation') == has(self.reservation)",
+                "reservation is required when provisioning is Reservation, and only then",
             ),
             rule(
                 f"!{_GRID} || !has(self.topology) || self.topology in"
@@ -88,7 +94,23 @@ class TpuSlice(ApiModel):
         default=None, ge=1, le=64, description="Pods of one replica; cpu only. Default: 1."
     )
     provisioning: Provisioning = Field(
-        default=Provisioning.ON_DEMAND, description="Spot selects and tolerates GKE Spot nodes."
+        default=Provisioning.ON_DEMAND,
+        description="How GKE's nodes are paid for: Spot, FlexStart and Reservation select such"
+        " nodes and tolerate their taints.",
+    )
+    reservation: str | None = Field(
+        default=None,
+        max_length=200,
+        pattern=r"^(projects/[a-z][-a-z0-9:.]{4,61}[a-z0-9]/reservations/)?[a-z]([-a-z0-9]{0,61}[a-z0-9])?$",
+        description="Compute Engine reservation of provisioning Reservation: its name, or"
+        " projects/PROJECT/reservations/NAME for one that another project shares.",
+    )
+    queue_name: str | None = Field(
+        default=None,
+        max_length=63,
+        pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        description="Kueue's LocalQueue that slices wait in: each StatefulSet carries its name as"
+        " kueue.x-k8s.io/queue-name. Holds for slices made from then on.",
     )
     exclusive_node_pool: bool | None = Field(
         default=None,

@@ -1,5 +1,6 @@
 """Where a model is, as its URI says, and what it is called."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -13,6 +14,7 @@ class Scheme(StrEnum):
     HUGGING_FACE = "hf"
     GOOGLE_STORAGE = "gs"
     CLAIM = "pvc"
+    IMAGE = "oci"
 
 
 class LocationError(ValueError):
@@ -30,11 +32,19 @@ class ModelLocation:
     """The rest, without slashes around it; empty for the root of a claim or bucket."""
 
     @property
+    def is_in_place(self) -> bool:
+        """Whether the model is mounted where it is, and nothing is fetched."""
+        return self.scheme in (Scheme.CLAIM, Scheme.IMAGE)
+
+    @property
     def default_name(self) -> str:
         """Name that clients give as `model` when the spec has none."""
         if self.scheme is Scheme.HUGGING_FACE:
             return f"{self.root}/{self.path}"
-        return PurePosixPath(self.path).name or self.root
+        name = PurePosixPath(self.path).name or self.root
+        if self.scheme is Scheme.IMAGE:  # without its tag or digest
+            return re.split("[:@]", name)[0]
+        return name
 
 
 def model_location(uri: str) -> ModelLocation:
@@ -49,7 +59,7 @@ def model_location(uri: str) -> ModelLocation:
     if scheme not in list(Scheme) or not root:
         raise LocationError(
             f"model.uri {uri!r} names no place; write hf://organisation/name,"
-            " gs://bucket/path or pvc://claim/path"
+            " gs://bucket/path, pvc://claim/path or oci://registry/repository:tag"
         )
     parts = path.split("/") if path else []
     if any(part in ("", ".", "..") for part in parts):

@@ -9,12 +9,15 @@ from radixloom_operator.api.model import ApiModel
 
 
 class ConditionType(StrEnum):
-    """The four questions that a status answers."""
+    """The questions that a status answers."""
 
     ACCEPTED = "Accepted"
+    CAPACITY_AVAILABLE = "CapacityAvailable"
     PROGRESSING = "Progressing"
+    SERVING = "Serving"
     READY = "Ready"
     DEGRADED = "Degraded"
+    STALLED = "Stalled"
 
 
 class Condition(ApiModel):
@@ -22,8 +25,10 @@ class Condition(ApiModel):
 
     type: str = Field(
         max_length=316,
-        description="Accepted: the spec can be served. Progressing: something is under way."
-        " Ready: every slice serves. Degraded: something is broken.",
+        description="Accepted: the spec can be served. CapacityAvailable: every pod has a node."
+        " Progressing: something is under way. Serving: at least one slice answers. Ready: every"
+        " slice answers as the spec asks. Degraded: something is broken. Stalled: it goes on no"
+        " further without help.",
     )
     status: Literal["True", "False", "Unknown"] = Field(description="The answer.")
     reason: str = Field(
@@ -52,6 +57,44 @@ class SliceInfo(ApiModel):
     chips: int = Field(description="Chips of the slice; 0 on cpu.")
     hosts: int = Field(description="Pods of the slice.")
     chips_per_host: int = Field(description="google.com/tpu of each pod; 0 on cpu.")
+    devices: int = Field(
+        default=0, description="JAX devices of the slice: a chip of v7x is two; on cpu one a host."
+    )
+
+
+class SliceRestart(ApiModel):
+    """Why a slice was restarted."""
+
+    time: str = Field(
+        description="When the cause was seen.", json_schema_extra={"format": "date-time"}
+    )
+    reason: str = Field(
+        description="PodLost, PodFailed, EngineEnded, or the kubelet's word, such as OOMKilled."
+    )
+    pod: str = Field(description="The pod that it began with.")
+    exit_code: int | None = Field(default=None, description="With which its engine ended.")
+
+
+class SliceStartup(ApiModel):
+    """What the last start of a slice took; for a restarted engine, from its pod's creation on."""
+
+    started: str = Field(
+        description="When the leader's engine was started.",
+        json_schema_extra={"format": "date-time"},
+    )
+    scheduled_seconds: float | None = Field(
+        default=None, description="From the leader's creation until it had a node."
+    )
+    weights_seconds: float | None = Field(default=None, description="Loading weights.")
+    compile_seconds: float | None = Field(
+        default=None, description="Compiling steps, or reading them from the compile cache."
+    )
+    total_seconds: float | None = Field(
+        default=None, description="From the leader's creation until it was ready."
+    )
+    compile_cache_hit: bool | None = Field(
+        default=None, description="Whether every step came from the compile cache."
+    )
 
 
 class SlicePhase(StrEnum):
@@ -75,7 +118,24 @@ class SliceStatus(ApiModel):
     reason: str = Field(description="Why, in one word.")
     revision: str = Field(description="Pod template that the slice runs.")
     ready_hosts: int = Field(description="Pods that are ready.")
-    restarts: int = Field(description="Container restarts of the slice's present pods.")
+    restarts: int = Field(description="Restarts since the slice has this revision.")
+    last_restart: SliceRestart | None = Field(default=None, description="The last of them.")
+    startup: SliceStartup | None = Field(
+        default=None, description="What the last start took, phase by phase."
+    )
+
+
+class RolloutStatus(ApiModel):
+    """A change on its way to every slice."""
+
+    revision: str = Field(description="The revision that it leads to.")
+    ready: int = Field(description="Most slices of that revision that were ready at once.")
+    progress_time: str = Field(
+        description="When it last got on.", json_schema_extra={"format": "date-time"}
+    )
+    failure: str | None = Field(
+        default=None, description="ProgressDeadlineExceeded or RestartBudgetExhausted."
+    )
 
 
 class LLMServiceStatus(ApiModel):
@@ -96,6 +156,9 @@ class LLMServiceStatus(ApiModel):
         default="", description="Revision that every slice ran when all was last as asked."
     )
     update_revision: str = Field(default="", description="Revision that the spec asks for.")
+    rollout: RolloutStatus | None = Field(
+        default=None, description="The change under way, until every slice has it."
+    )
     slice: SliceInfo | None = Field(default=None, description="One replica's hardware.")
     slices: tuple[SliceStatus, ...] = Field(
         default=(),
@@ -109,7 +172,7 @@ class LLMServiceStatus(ApiModel):
     conditions: tuple[Condition, ...] = Field(
         default=(),
         max_length=16,
-        description="The answers to four questions: see each type.",
+        description="One answer for each question: see their types.",
         json_schema_extra={
             "x-kubernetes-list-type": "map",
             "x-kubernetes-list-map-keys": ["type"],

@@ -81,8 +81,9 @@ class ModelSource(ApiModel):
                 "revision applies to hf:// only",
             ),
             rule(
-                "!has(self.cache) || !self.uri.startsWith('pvc://')",
-                "cache does not apply to pvc://, which is read in place",
+                "!has(self.cache)"
+                " || !(self.uri.startsWith('pvc://') || self.uri.startsWith('oci://'))",
+                "cache does not apply to pvc:// and oci://, which are read in place",
             ),
         )
     )
@@ -90,9 +91,11 @@ class ModelSource(ApiModel):
     uri: str = Field(
         min_length=6,
         max_length=512,
-        pattern=r"^(hf|gs|pvc)://[A-Za-z0-9][^\s]*$",
-        description="hf://organisation/name (Hugging Face Hub), gs://bucket/path, or"
-        " pvc://claim/path (a claim in the same namespace, mounted read-only).",
+        pattern=r"^(hf|gs|pvc|oci)://[A-Za-z0-9][^\s]*$",
+        description="hf://organisation/name (Hugging Face Hub), gs://bucket/path,"
+        " pvc://claim/path (a claim in the same namespace, mounted read-only), or"
+        " oci://registry/repository:tag (an image whose root is the model's folder, mounted as a"
+        " volume; Kubernetes 1.33 or later, with image volumes switched on before 1.35).",
     )
     name: str | None = Field(
         default=None,
@@ -184,6 +187,31 @@ class Engine(ApiModel):
     )
 
 
+class Parallelism(ApiModel):
+    """How one copy of the model is shared out over the devices of a slice."""
+
+    tensor: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description="Devices that one copy of the attention spans. Default: all devices of the"
+        " slice, divided by data.",
+    )
+    data: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="Copies of the attention, each with requests of its own; tensor x data are the"
+        " devices of the slice. For models whose kv heads are fewer than its devices.",
+    )
+    expert: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="Parts of the devices that have experts of their own; divides tensor.",
+    )
+
+
 class CompileCacheMode(StrEnum):
     """Where compiled steps are kept."""
 
@@ -244,8 +272,66 @@ class Drain(ApiModel):
 class Rollout(ApiModel):
     """How a change reaches the slices."""
 
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            rule(
+                "self.maxSurge + self.maxUnavailable > 0",
+                "maxSurge and maxUnavailable cannot both be 0",
+            )
+        )
+    )
+
+    max_surge: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="Slices that may exist beside those asked for during a change; each needs free"
+        " TPUs of its own.",
+    )
     max_unavailable: int = Field(
-        default=1, ge=1, le=100, description="Slices that may be out of service during a change."
+        default=1, ge=0, le=100, description="Slices that may be out of service during a change."
+    )
+    progress_deadline_seconds: int = Field(
+        default=7200,
+        ge=60,
+        le=604800,
+        description="A change of which no further slice got ready for so long has failed"
+        " (ProgressDeadlineExceeded).",
+    )
+    rollback_on_failure: bool = Field(
+        default=False,
+        description="Go back to the last revision that served on every slice when a change has"
+        " failed: by its deadline, or by a spent restart budget. The spec stays as it is.",
+    )
+    revision_history_limit: int = Field(
+        default=3,
+        ge=0,
+        le=20,
+        description="Revisions remembered (ControllerRevisions) beside those in use.",
+    )
+    revision: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=63,
+        pattern="^[a-z0-9]+$",
+        description="Serve this remembered revision, as status.currentRevision and the"
+        " ControllerRevisions name it, instead of what the rest of the spec says; unset to go on.",
+    )
+
+
+class Restart(ApiModel):
+    """How often a slice may be restarted before it is left for people to mend."""
+
+    max_restarts: int = Field(
+        default=6,
+        ge=0,
+        le=20,
+        description="Restarts of one slice within the window. One more cause, and the operator"
+        " restarts it no more (RestartBudgetExhausted) until what its pods are made of changes, or"
+        " until it has served for the length of the window.",
+    )
+    window_seconds: int = Field(
+        default=3600, ge=60, le=604800, description="The window: older restarts do not count."
     )
 
 
@@ -257,7 +343,12 @@ class LLMServiceSpec(ApiModel):
             rule(
                 "self.drain.gracePeriodSeconds > self.drain.preStopSeconds",
                 "drain.gracePeriodSeconds must exceed drain.preStopSeconds",
-            )
+            ),
+            rule(
+                "self.tpu.generation != 'cpu' || (!has(self.parallelism.tensor)"
+                " && self.parallelism.data == 1 && self.parallelism.expert == 1)",
+                "parallelism does not apply to cpu; set it by engine.args",
+            ),
         )
     )
 
@@ -273,10 +364,12 @@ class LLMServiceSpec(ApiModel):
     )
     model: ModelSource
     tpu: TpuSlice
+    parallelism: Parallelism = Parallelism()
     engine: Engine = Engine()
     compile_cache: CompileCache = CompileCache()
     startup: Startup = Startup()
     drain: Drain = Drain()
+    restart: Restart = Restart()
     rollout: Rollout = Rollout()
     pod_template: PodTemplate = PodTemplate()
 

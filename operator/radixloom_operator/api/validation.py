@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from radixloom_operator.api.hardware import slice_of
+from radixloom_operator.api.hardware import Provisioning, slice_of
 from radixloom_operator.api.location import LocationError, model_location
 from radixloom_operator.api.model import quantity_value
 from radixloom_operator.api.types import LLMService, VolumeMode
@@ -103,6 +103,18 @@ def claims_are_named(service: LLMService) -> Problem | None:
     return None
 
 
+def reservation_is_named(service: LLMService) -> Problem | None:
+    """A slice on reserved nodes says which."""
+    tpu = service.spec.tpu
+    if (tpu.provisioning is Provisioning.RESERVATION) == (tpu.reservation is not None):
+        return None
+    return Problem(
+        "InvalidSpec",
+        f"spec.tpu: provisioning {tpu.provisioning} and reservation {tpu.reservation} do not go"
+        " together; set reservation for provisioning Reservation alone",
+    )
+
+
 def drain_has_time(service: LLMService) -> Problem | None:
     """SIGKILL comes after the pause before SIGTERM."""
     drain = service.spec.drain
@@ -112,6 +124,17 @@ def drain_has_time(service: LLMService) -> Problem | None:
         "InvalidSpec",
         f"spec.drain: gracePeriodSeconds {drain.grace_period_seconds} leaves nothing after"
         f" preStopSeconds {drain.pre_stop_seconds}; set it higher",
+    )
+
+
+def rollout_can_go_on(service: LLMService) -> Problem | None:
+    """Some slice may go, or some may be added."""
+    rollout = service.spec.rollout
+    if rollout.max_surge + rollout.max_unavailable > 0:
+        return None
+    return Problem(
+        "InvalidSpec",
+        "spec.rollout: maxSurge and maxUnavailable are both 0; set one of them to 1 or more",
     )
 
 
@@ -150,15 +173,37 @@ def _memory_fraction(service: LLMService) -> float:
     return fraction if 0 < fraction <= 1 else 1.0  # the engine will refuse it, by name
 
 
+def devices_are_shared_out(service: LLMService) -> Problem | None:
+    """Tensor and data parallel use all devices of the slice, no more and no fewer."""
+    wanted, hardware = service.spec.parallelism, slice_of(service.spec.tpu)
+    if hardware.accelerator is None:
+        return None
+    tensor = wanted.tensor or max(1, hardware.devices // wanted.data)
+    if tensor * wanted.data != hardware.devices:
+        return Problem(
+            "InvalidParallelism",
+            f"spec.parallelism: tensor {tensor} x data {wanted.data} are {tensor * wanted.data}"
+            f" devices, and a slice {hardware.summary} has {hardware.devices}; make them equal",
+        )
+    if tensor % wanted.expert:
+        return Problem(
+            "InvalidParallelism",
+            f"spec.parallelism: expert {wanted.expert} does not divide tensor {tensor}",
+        )
+    return None
+
+
 RULES: tuple[Rule, ...] = (
     name_leaves_room,
     slice_exists,  # hosts, chips and selectors follow from it
     model_is_a_place,
     claims_are_named,
+    reservation_is_named,
     drain_has_time,
+    rollout_can_go_on,
 )
 
-RULES_OF_A_SLICE: tuple[Rule, ...] = (weights_fit,)
+RULES_OF_A_SLICE: tuple[Rule, ...] = (devices_are_shared_out, weights_fit)
 """Asked once the slice is known to exist."""
 
 

@@ -7,6 +7,7 @@ from radixloom_operator.api.location import served_name
 from radixloom_operator.api.types import LLMService
 from radixloom_operator.desired.disruption import disruption_budget
 from radixloom_operator.desired.manifest import Manifest
+from radixloom_operator.desired.revision import Revision, revision_of
 from radixloom_operator.desired.services import (
     client_service,
     hosts_service,
@@ -14,7 +15,7 @@ from radixloom_operator.desired.services import (
     service_url,
     wire_secret,
 )
-from radixloom_operator.desired.statefulset import revision, statefulset
+from radixloom_operator.desired.statefulset import statefulset
 from radixloom_operator.settings import OperatorSettings
 from radixloom_runtime.topology import Slice
 
@@ -27,8 +28,8 @@ class Desired:
 
     service: LLMService
     hardware: Slice
-    revision: str
-    """The pod template that every slice should run."""
+    revision: Revision
+    """What every slice should be made of."""
     model_name: str
     url: str
     shared: tuple[Manifest, ...]
@@ -36,21 +37,33 @@ class Desired:
     slices: tuple[Manifest, ...]
     """StatefulSets, slice 0 first."""
 
+    def slice(self, index: int) -> Manifest:
+        """Return slice `index`; one beyond the replicas is there for a rollout alone."""
+        if index < len(self.slices):
+            return self.slices[index]
+        return statefulset(self.service, self.hardware, index, self.revision, is_surge=True)
+
     @property
     def needs_wire_secret(self) -> bool:
         """Whether the hosts of a slice talk to each other."""
         return self.hardware.hosts > 1
 
 
-def desired_objects(service: LLMService, settings: OperatorSettings) -> Desired:
-    """Work out everything that `service`, which has no problems, should have."""
+def desired_objects(
+    service: LLMService, settings: OperatorSettings, revision: Revision | None = None
+) -> Desired:
+    """Work out everything that `service`, which has no problems, should have.
+
+    `revision` is what its slices are made of; by default what the spec stands for when nothing is
+    remembered.
+    """
+    revision = revision or revision_of(service, settings, ())
     hardware = slice_of(service.spec.tpu)
-    template_revision = revision(service, hardware, settings)
     own_account = service.spec.pod_template.service_account_name is None
     return Desired(
         service=service,
         hardware=hardware,
-        revision=template_revision,
+        revision=revision,
         model_name=served_name(service.spec.model),
         url=service_url(service),
         shared=(
@@ -60,7 +73,7 @@ def desired_objects(service: LLMService, settings: OperatorSettings) -> Desired:
             disruption_budget(service, hardware),
         ),
         slices=tuple(
-            statefulset(service, hardware, index, settings, template_revision=template_revision)
+            statefulset(service, hardware, index, revision)
             for index in range(service.spec.replicas)
         ),
     )

@@ -11,7 +11,8 @@ def disruption_budget(service: LLMService, hardware: Slice) -> Manifest:
 
     A budget counts pods and knows no slices. One pod at a time would block the draining of a node
     pool that holds one slice, after its first host; and a slice that lost a host is lost anyway.
-    Pods that are not ready never stand in the way of a drain.
+    Pods that are not ready never stand in the way of a drain. Where a change may take no slice
+    (maxUnavailable 0), an eviction still may take one: nodes would never be emptied.
     """
     return sealed(
         manifest(
@@ -20,7 +21,7 @@ def disruption_budget(service: LLMService, hardware: Slice) -> Manifest:
             service,
             service.name,
             spec={
-                "maxUnavailable": service.spec.rollout.max_unavailable * hardware.hosts,
+                "maxUnavailable": max(1, service.spec.rollout.max_unavailable) * hardware.hosts,
                 "unhealthyPodEvictionPolicy": "AlwaysAllow",
                 "selector": {"matchLabels": selector(service.name)},
             },

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from radixloom_operator.api.location import served_name
-from radixloom_operator.api.types import CompileCacheMode, LLMService
+from radixloom_operator.api.types import CompileCacheMode, LLMService, Parallelism
 from radixloom_operator.desired.volumes import COMPILE_CACHE_PATH, SCRATCH_PATH, model_path
 from radixloom_operator.naming import (
     POD_INDEX_LABEL,
@@ -73,11 +73,18 @@ def _runtime(service: LLMService, hardware: Slice, index: int) -> dict[str, str]
     if spec.compile_cache.mode is not CompileCacheMode.DISABLED:
         settings["compile_cache_dir"] = COMPILE_CACHE_PATH
     if hardware.devices > 1:
-        settings["tensor_parallel"] = hardware.devices
+        settings |= _parallelism(spec.parallelism, hardware)
     if hardware.hosts > 1:
         settings["num_hosts"] = hardware.hosts
         settings["leader_address"] = _host_address(service, index, 0)
     return _rendered(tuple(settings.items()))
+
+
+def _parallelism(parallelism: Parallelism, hardware: Slice) -> dict[str, int]:
+    """Return how devices are shared out; what is 1 is left out, as it is the engine's default."""
+    tensor = parallelism.tensor or hardware.devices // parallelism.data
+    more = {"data_parallel": parallelism.data, "expert_parallel": parallelism.expert}
+    return {"tensor_parallel": tensor, **{name: n for name, n in more.items() if n > 1}}
 
 
 @functools.lru_cache(maxsize=4096)

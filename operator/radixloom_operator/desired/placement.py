@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from radixloom_operator.api.hardware import Provisioning
+from radixloom_operator.api.hardware import Provisioning, TpuSlice
 from radixloom_operator.api.types import LLMService
 from radixloom_operator.naming import GENERATION_LABEL, SLICE_LABEL, slice_name
 from radixloom_runtime.topology import Slice
@@ -11,6 +11,14 @@ ACCELERATOR_LABEL = "cloud.google.com/gke-tpu-accelerator"
 TOPOLOGY_LABEL = "cloud.google.com/gke-tpu-topology"
 NODE_POOL_LABEL = "cloud.google.com/gke-nodepool"
 SPOT_LABEL = "cloud.google.com/gke-spot"
+FLEX_START_LABEL = "cloud.google.com/gke-flex-start"
+QUEUED_TAINT = "cloud.google.com/gke-queued"
+"""On nodes that were provisioned for a queued workload."""
+RESERVATION_LABELS = (
+    "cloud.google.com/reservation-name",
+    "cloud.google.com/reservation-affinity",
+    "cloud.google.com/reservation-project",
+)
 TPU_RESOURCE = "google.com/tpu"
 
 
@@ -20,9 +28,29 @@ def node_selector(service: LLMService, hardware: Slice) -> dict[str, str]:
     if hardware.accelerator is not None:
         selector[ACCELERATOR_LABEL] = hardware.accelerator.label
         selector[TOPOLOGY_LABEL] = hardware.topology
-    if service.spec.tpu.provisioning is Provisioning.SPOT:
-        selector[SPOT_LABEL] = "true"
+    selector |= _provisioning_labels(service.spec.tpu)
     return {**service.spec.pod_template.node_selector, **selector}
+
+
+def _provisioning_labels(tpu: TpuSlice) -> dict[str, str]:
+    name, affinity, project = RESERVATION_LABELS
+    match tpu.provisioning:
+        case Provisioning.SPOT:
+            return {SPOT_LABEL: "true"}
+        case Provisioning.FLEX_START:
+            return {FLEX_START_LABEL: "true"}
+        case Provisioning.RESERVATION:
+            parts = (tpu.reservation or "").split("/")
+            labels = {name: parts[-1], affinity: "specific"}
+            return labels | ({project: parts[1]} if len(parts) > 1 else {})
+        case Provisioning.ON_DEMAND:
+            return {}
+
+
+_PROVISIONING_TAINTS = {
+    Provisioning.SPOT: (SPOT_LABEL,),
+    Provisioning.FLEX_START: (FLEX_START_LABEL, QUEUED_TAINT),
+}
 
 
 def tolerations(service: LLMService, hardware: Slice) -> list[dict[str, Any]]:
@@ -30,10 +58,10 @@ def tolerations(service: LLMService, hardware: Slice) -> list[dict[str, Any]]:
     result: list[dict[str, Any]] = []
     if hardware.accelerator is not None:
         result.append({"key": TPU_RESOURCE, "operator": "Exists", "effect": "NoSchedule"})
-    if service.spec.tpu.provisioning is Provisioning.SPOT:
-        result.append(
-            {"key": SPOT_LABEL, "operator": "Equal", "value": "true", "effect": "NoSchedule"}
-        )
+    result += [
+        {"key": key, "operator": "Equal", "value": "true", "effect": "NoSchedule"}
+        for key in _PROVISIONING_TAINTS.get(service.spec.tpu.provisioning, ())
+    ]
     user = service.spec.pod_template.tolerations
     return result + [one.model_dump(by_alias=True, exclude_none=True) for one in user]
 

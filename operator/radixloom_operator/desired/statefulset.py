@@ -5,40 +5,30 @@ change together or not at all; `rollout.py` decides when.
 """
 
 from radixloom_operator.api.types import LLMService
-from radixloom_operator.desired.manifest import Manifest, digest, manifest, sealed
-from radixloom_operator.desired.pod import pod_template
+from radixloom_operator.desired.manifest import Manifest, manifest, sealed
+from radixloom_operator.desired.revision import Revision
+from radixloom_operator.desired.template import template_of_slice
 from radixloom_operator.naming import (
     REVISION_LABEL,
     SLICE_INDEX_LABEL,
     SLICE_LABEL,
+    SURGE_LABEL,
     hosts_service_name,
     slice_name,
 )
-from radixloom_operator.settings import OperatorSettings
 from radixloom_runtime.topology import Slice
 
-
-def revision(service: LLMService, hardware: Slice, settings: OperatorSettings) -> str:
-    """Name the pod template; all slices share it, whatever their index.
-
-    It is made of what we ask for and not of what the API server stores, so that a default that a
-    newer server adds restarts nothing.
-    """
-    return digest(pod_template(service, hardware, 0, settings))
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+"""Kueue holds the pods of what carries it until there is quota for all of them."""
 
 
 def statefulset(
-    service: LLMService,
-    hardware: Slice,
-    index: int,
-    settings: OperatorSettings,
-    *,
-    template_revision: str,
+    service: LLMService, hardware: Slice, index: int, revision: Revision, *, is_surge: bool = False
 ) -> Manifest:
-    """Return slice `index`."""
+    """Return slice `index` of a revision."""
     name = slice_name(service.name, index)
-    template = pod_template(service, hardware, index, settings)
-    template["metadata"]["labels"][REVISION_LABEL] = template_revision
+    template = template_of_slice(revision.template, service.name, index)
+    template["metadata"]["labels"][REVISION_LABEL] = revision.name
     document = manifest(
         "apps/v1",
         "StatefulSet",
@@ -57,6 +47,10 @@ def statefulset(
     document["metadata"]["labels"] |= {
         SLICE_LABEL: name,
         SLICE_INDEX_LABEL: str(index),
-        REVISION_LABEL: template_revision,
+        REVISION_LABEL: revision.name,
     }
+    if service.spec.tpu.queue_name:
+        document["metadata"]["labels"][QUEUE_LABEL] = service.spec.tpu.queue_name
+    if is_surge:
+        document["metadata"]["labels"][SURGE_LABEL] = "true"
     return sealed(document)

@@ -1,6 +1,7 @@
 """What pods mount: the model, compiled steps, scratch space, shared memory; and how a model comes.
 
 pvc://claim/path   the claim itself, read-only             /models/path
+oci://image        the image itself, read-only             /models
 hf://, gs://       an init container fetches into          /models/<name>
                    an EmptyDir (anew for each pod) or a claim (once for all)
 """
@@ -31,12 +32,14 @@ def model_path(model: ModelSource) -> str:
     location = model_location(model.uri)
     if location.scheme is Scheme.CLAIM:
         return f"{MODELS_PATH}/{location.path}".rstrip("/")
+    if location.scheme is Scheme.IMAGE:
+        return MODELS_PATH
     return f"{MODELS_PATH}/{_folder(model)}"
 
 
 def fetch_source(model: ModelSource) -> str | None:
     """Return what `radixloom fetch` brings before the engine starts; None: it is there already."""
-    if model_location(model.uri).scheme is Scheme.CLAIM:
+    if model_location(model.uri).is_in_place:
         return None
     return f"{model.uri}@{model.revision}" if model.revision else model.uri
 
@@ -82,6 +85,9 @@ def _model_volume(model: ModelSource) -> Volume:
     location = model_location(model.uri)
     if location.scheme is Scheme.CLAIM:
         return _claim(location.root)
+    if location.scheme is Scheme.IMAGE:
+        reference = model.uri.removeprefix(f"{Scheme.IMAGE}://")
+        return {"image": {"reference": reference, "pullPolicy": "IfNotPresent"}}
     cache = model.cache or ModelCache()
     if cache.mode is VolumeMode.PVC:
         return _claim(cache.claim_name or "")
