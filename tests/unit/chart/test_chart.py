@@ -45,6 +45,10 @@ def environment(manifests):
     return {one["name"]: one["value"] for one in operator_container(manifests)["env"]}
 
 
+def is_of_the_lease(manifest):
+    return manifest["metadata"]["name"].endswith("-lease")
+
+
 def rights(roles):
     return {
         (group, resource): tuple(sorted(rule["verbs"]))
@@ -93,9 +97,30 @@ def test_the_operator_pod_keeps_the_restricted_standard(render, values):
         assert forbidden not in pod
 
 
-def test_one_operator_runs_at_a_time(render):
+def test_two_operators_run_on_two_nodes_if_there_are_two(render):
     spec = deployment(render())["spec"]
-    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert spec["replicas"] == 2
+    affinity = spec["template"]["spec"]["affinity"]["podAntiAffinity"]
+    (preference,) = affinity["preferredDuringSchedulingIgnoredDuringExecution"]
+    wanted = preference["podAffinityTerm"]["labelSelector"]["matchLabels"]
+    assert wanted.items() <= spec["template"]["metadata"]["labels"].items()
+
+
+def test_an_affinity_of_the_users_own_takes_the_place_of_ours(render):
+    values = "operator.affinity.nodeAffinity.note=x"
+    pod = deployment(render(values))["spec"]["template"]["spec"]
+    assert pod["affinity"] == {"nodeAffinity": {"note": "x"}}
+
+
+def test_the_operator_may_hold_its_own_lease_and_touch_no_other(render):
+    manifests = render()
+    (role,) = (one for one in of_kind(manifests, "Role") if is_of_the_lease(one))
+    create, hold = role["rules"]
+    assert role["metadata"]["namespace"] == "radixloom-system"
+    assert (create["resources"], create["verbs"]) == (["leases"], ["create"])
+    assert sorted(hold["verbs"]) == ["get", "update"]
+    assert hold["resourceNames"] == [environment(manifests)["RADIXLOOM_OPERATOR_LEASE_NAME"]]
+    assert environment(manifests)["RADIXLOOM_OPERATOR_LEASE_NAMESPACE"] == "radixloom-system"
 
 
 def test_the_operator_may_do_what_its_readme_lists_and_nothing_else(render):
@@ -107,11 +132,11 @@ def test_the_operator_may_do_what_its_readme_lists_and_nothing_else(render):
 
 def test_with_namespaces_the_operator_has_the_same_rights_there_alone(render):
     manifests = render("namespaces={chat,search}")
-    roles = of_kind(manifests, "Role")
+    roles = [one for one in of_kind(manifests, "Role") if not is_of_the_lease(one)]
     assert [role["metadata"]["namespace"] for role in roles] == ["chat", "search"]
     assert all(rights([role]) == documented_rights() for role in roles)
     assert not of_kind(manifests, "ClusterRoleBinding")
-    bindings = of_kind(manifests, "RoleBinding")
+    bindings = [one for one in of_kind(manifests, "RoleBinding") if not is_of_the_lease(one)]
     assert [one["metadata"]["namespace"] for one in bindings] == ["chat", "search"]
     assert environment(manifests)["RADIXLOOM_OPERATOR_NAMESPACES"] == "chat,search"
 
@@ -144,6 +169,7 @@ def test_every_setting_of_the_operator_is_one_that_it_knows(render, monkeypatch)
         "operator.logFormat=text",
         "operator.resyncSeconds=60",
         "operator.workers=8",
+        "operator.leaseSeconds=20",
     )
     given = environment(render(*values))
     known = {ENV_PREFIX + name.upper() for name in OperatorSettings.model_fields}
@@ -155,7 +181,7 @@ def test_every_setting_of_the_operator_is_one_that_it_knows(render, monkeypatch)
     assert settings.runtime_image == "registry.example.com/radixloom-runtime:v2"
     assert settings.image_pull_policy == "Always"
     assert (settings.log_level, settings.log_format) == ("debug", "text")
-    assert (settings.resync_seconds, settings.workers) == (60, 8)
+    assert (settings.resync_seconds, settings.workers, settings.lease_seconds) == (60, 8, 20)
 
 
 def test_the_default_resync_and_workers_survive_helms_number_formats(render, monkeypatch):
@@ -200,7 +226,7 @@ def test_the_chart_brings_the_crd_of_this_tree_and_keeps_it_on_uninstall(render)
 @pytest.mark.parametrize(
     ("value", "named"),
     [
-        ("operator.replicas=2", "replicas"),
+        ("operator.replicas=-1", "replicas"),
         ("operator.logLevel=loud", "logLevel"),
         ("operator.workers=0", "workers"),
         ("runtime.image.pullPolicy=Sometimes", "pullPolicy"),
