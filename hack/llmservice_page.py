@@ -1,7 +1,7 @@
 """docs/llmservice.md, made of the operator's types: `make docs`.
 
-It reads the CustomResourceDefinition that `radixloom-operator crd` prints, so that the page says what
-the API server checks.
+It reads the CustomResourceDefinition that `radixloom-operator crd` prints, so that the page says
+what the API server checks.
 """
 
 import sys
@@ -18,7 +18,7 @@ Schema = Mapping[str, Any]
 
 _HEAD = f"""# LLMService
 
-<!-- made by `make docs` (hack/llmservice_page.py); change that, or operator/radixloom_operator/api -->
+<!-- made by `make docs` (hack/llmservice_page.py); change that, or the operator's `api` -->
 
 `{API_VERSION}`, short name `llmsvc`. The least that there can be:
 
@@ -31,17 +31,17 @@ spec:
   tpu: {{generation: v5e, topology: 1x1}}
 ```
 
-`kubectl explain llmservice.spec` says the same as this page. The API server checks types, bounds and
-the rules below when an object is applied, without a webhook: what cannot be served is refused there,
-or shown in the condition `Accepted` where one object alone does not tell. What each condition and
-reason means is in [operator/README.md](../operator/README.md#what-a-user-sees).
+`kubectl explain llmservice.spec` says the same as this page. The API server checks types, bounds
+and the rules below when an object is applied, without a webhook: what cannot be served is refused
+there, or shown in the condition `Accepted` where one object alone does not tell. What each condition
+and reason means is in [operator/README.md](../operator/README.md#what-a-user-sees).
 
 ## Versions
 
 `v1alpha1` is the only one. Until `v1beta1` a field may be renamed or taken away in a minor release;
 the changelog says so, and the operator reads what the release before it wrote. `v1beta1` will be
-served beside it and converted without loss, and from then on nothing is taken away without a version
-that still has it being served for a year. Fields that are not known are dropped by the API server;
+served beside it and converted without loss, and from then on nothing is taken away before a version
+that still has it was served for a year. Fields that are not known are dropped by the API server;
 `kubectl` warns of them.
 """
 
