@@ -33,8 +33,8 @@ spec:
 
 `kubectl explain llmservice.spec` says the same as this page. The API server checks types, bounds
 and the rules below when an object is applied, without a webhook: what cannot be served is refused
-there, or shown in the condition `Accepted` where one object alone does not tell. What each of
-them means is in [operator/README.md](../operator/README.md#what-a-user-sees).
+there, or shown in the condition `Accepted` where one object alone does not tell. What conditions
+and their reasons mean is in [operator/README.md](../operator/README.md#what-a-user-sees).
 
 ## Versions
 
