@@ -17,6 +17,12 @@ _NO_LIMIT = 0
 _MAX_FOLLOWER_FRAME_BYTES = 1 << 20
 """Followers say little; a stranger shall not fill the leader's memory."""
 _LAST_WORDS_MILLISECONDS = 1000
+_CONNECT_MILLISECONDS = 2000
+"""The name of a leader that starts again leads to its old address for a while, where nobody says
+no: the kernel would go on trying there for two minutes."""
+_QUIET_MILLISECONDS = 15_000
+"""Of a connection whose other end went without a word, as with its node. Longer than it takes to
+miss a host that has joined: see `engine.hosts`, which says why."""
 
 
 class Incoming(NamedTuple):
@@ -83,6 +89,9 @@ class FollowerSocket:
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.set_hwm(_NO_LIMIT)
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
+        self._socket.setsockopt(zmq.CONNECT_TIMEOUT, _CONNECT_MILLISECONDS)
+        self._socket.setsockopt(zmq.HEARTBEAT_IVL, _QUIET_MILLISECONDS // 3)
+        self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _QUIET_MILLISECONDS)
         self._socket.setsockopt(zmq.IPV6, int(":" in address))
         self._socket.connect(f"tcp://{_in_address(address)}:{port}")
 
