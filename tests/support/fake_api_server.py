@@ -21,6 +21,7 @@ from support.kubernetes_objects import READY
 from typing_extensions import override
 
 from radixloom_operator.cluster import Cluster
+from radixloom_operator.connection import Connection
 from radixloom_operator.naming import POD_INDEX_LABEL
 
 Manifest = dict[str, Any]
@@ -98,7 +99,7 @@ def fake_api_server() -> Iterator[tuple[Store, Cluster]]:
     settings.retries = False
     api = client.ApiClient(settings)
     try:
-        yield store, Cluster(api)
+        yield store, Cluster(Connection(api))
     finally:
         api.rest_client.pool_manager.clear()
         server.shutdown()
@@ -148,7 +149,7 @@ def _answer(
         case "POST":
             path = f"{path}/{body['metadata']['name']}"
             if path in store.objects:
-                return 409, {"message": "already exists"}
+                return 409, {"message": "already exists", "reason": "AlreadyExists"}
             return 201, _put(store, "POST", path, body)
         case "PATCH" if path.endswith("/status"):
             return _patch_status(store, path.removesuffix("/status"), body)
@@ -181,6 +182,7 @@ def _get(store: Store, path: str, query: dict[str, list[str]]) -> tuple[int, Man
 _LISTS = {
     "llmservices": "serving.radixloom.dev/v1alpha1",
     "statefulsets": "apps/v1",
+    "controllerrevisions": "apps/v1",
     "poddisruptionbudgets": "policy/v1",
     "pods": "v1",
     "services": "v1",
@@ -214,7 +216,9 @@ def _delete(store: Store, path: str, body: Manifest) -> tuple[int, Manifest]:
     if live is None:
         return 404, {"message": "not found"}
     if live["metadata"]["uid"] != body["preconditions"]["uid"]:
-        return 409, {"message": "uid differs"}
+        return 409, {
+            "message": "Precondition failed: UID in precondition differs from the object's"
+        }
     del store.objects[path]
     store.writes.append(f"DELETE {path}")
     return 200, {}

@@ -4,7 +4,8 @@ import pytest
 from support.kubernetes_objects import OWNER_UID, pod, statefulset
 from support.llmservice_cases import manifest
 
-from radixloom_operator.cluster import Key, _error, service_of
+from radixloom_operator.cluster import Key, service_of
+from radixloom_operator.connection import error_of
 from radixloom_operator.errors import ClusterError, NameTakenError, RefusedError
 
 KEY = Key("default", "chat")
@@ -96,16 +97,16 @@ def test_the_api_servers_sentence_is_kept(server, status, kind):
 
 def test_a_value_of_the_wrong_kind_is_a_refusal_although_the_status_says_a_defect():
     answer = b'{"message": "failed: unable to convert unstructured object to apps/v1: lots"}'
-    assert isinstance(_error(500, "PATCH x", answer), RefusedError)
+    assert isinstance(error_of(500, "PATCH x", answer), RefusedError)
 
 
 def test_an_answer_that_is_no_json_is_told_as_it_is():
-    assert "Bad Gateway" in str(_error(502, "GET x", b"<html>Bad Gateway</html>"))
+    assert "Bad Gateway" in str(error_of(502, "GET x", b"<html>Bad Gateway</html>"))
 
 
 def test_no_answer_is_an_error_to_be_tried_again(server):
     _, cluster = server
-    cluster._api.configuration.host = "http://127.0.0.1:9"
+    cluster._connection._api.configuration.host = "http://127.0.0.1:9"
     with pytest.raises(ClusterError, match="no answer"):
         cluster.service(KEY)
 

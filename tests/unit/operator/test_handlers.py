@@ -9,6 +9,7 @@ from support.kubernetes_objects import pod
 from support.llmservice_cases import manifest
 
 from radixloom_operator.cluster import Cluster
+from radixloom_operator.election import Unopposed
 from radixloom_operator.handlers import Operator, _kopf_settings
 from radixloom_operator.settings import OperatorSettings
 
@@ -17,7 +18,7 @@ SETTINGS = OperatorSettings(workers=2, resync_seconds=0.05)
 
 @pytest.fixture
 def operator(server: tuple[Store, Cluster]) -> Operator:
-    return Operator(SETTINGS, server[1])
+    return Operator(SETTINGS, server[1], Unopposed())
 
 
 async def run_for(operator: Operator, scene, *, seconds: float = 1.0) -> None:

@@ -12,8 +12,10 @@ from support.llmservice_cases import manifest, tpu
 
 from radixloom_operator.cluster import Key
 from radixloom_operator.errors import ClusterError
+from radixloom_operator.naming import RECORD_ANNOTATION
 from radixloom_operator.reconcile import reconcile
 from radixloom_operator.settings import OperatorSettings
+from radixloom_operator.starts import Leaders
 
 KEY = Key("default", "chat")
 SETTINGS = OperatorSettings()
@@ -25,14 +27,19 @@ class Play:
 
     def __init__(self, server) -> None:
         self.store, self.cluster = server
+        self.leaders = Leaders()
         self._seconds = itertools.count()
 
     def apply(self, change=None) -> None:
         self.store.put_service(manifest(change))
 
     def turn(self) -> bool:
+        """Take a turn; return whether nothing was refused."""
         now = START + timedelta(seconds=next(self._seconds))
-        return reconcile(KEY, cluster=self.cluster, settings=SETTINGS, now=now)
+        turn = reconcile(
+            KEY, cluster=self.cluster, settings=SETTINGS, leaders=self.leaders, now=now
+        )
+        return turn.is_settled
 
     def settle(self, turns: int = 12) -> None:
         for _ in range(turns):
@@ -52,10 +59,13 @@ class Play:
         return [one["reason"] for one in sorted(events, key=lambda one: one["metadata"]["name"])]
 
     def snapshot(self) -> dict:
-        """Return everything but events, statuses and uids."""
+        """Return everything but events, statuses and uids, which the records name too."""
+        found = copy.deepcopy(self.store.objects)
+        for one in found.values():
+            one["metadata"].get("annotations", {}).pop(RECORD_ANNOTATION, None)
         return {
             path: {**one, "metadata": {**one["metadata"], "uid": ""}, "status": {}}
-            for path, one in copy.deepcopy(self.store.objects).items()
+            for path, one in found.items()
             if "/events/" not in path and "/secrets/" not in path
         }
 
@@ -153,7 +163,8 @@ def test_a_paused_service_keeps_its_slices(play):
     play.apply({"spec.paused": True, "spec.engine.image": "runtime:2"})
     play.settle()
     assert play.condition("Progressing") == ("False", "Paused")
-    assert play.condition("Ready") == ("True", "Serving")
+    assert play.condition("Ready") == ("False", "Paused")
+    assert play.condition("Serving") == ("True", "Serving")
     assert "SliceReplaced" not in play.told()
 
 

@@ -16,8 +16,9 @@ from support.kubernetes_objects import (
 
 from radixloom_operator.api.status_types import LLMServiceStatus
 from radixloom_operator.api.validation import Problem
+from radixloom_operator.conditions import Facts
 from radixloom_operator.observed import Observed, World, observe
-from radixloom_operator.status import Facts, accepted_status, refused_status, to_manifest
+from radixloom_operator.status import accepted_status, refused_status, to_manifest
 from radixloom_runtime.topology import Generation, cpu_slice, tpu_slice
 
 NONE = LLMServiceStatus()
@@ -26,6 +27,7 @@ FACTS = Facts(
     generation=3,
     replicas=1,
     revision="new",
+    wanted_revision="new",
     is_paused=False,
     model_name="acme/tiny",
     url="http://chat.default.svc:8000/v1",
@@ -48,7 +50,7 @@ def seen(*slices) -> Observed:
 
 def told(observed: Observed, before: LLMServiceStatus = NONE, **facts) -> LLMServiceStatus:
     return accepted_status(
-        dataclasses.replace(FACTS, **facts), observed, before, now="2026-01-01T00:00:00Z"
+        dataclasses.replace(FACTS, **facts), observed, before, {}, now="2026-01-01T00:00:00Z"
     )
 
 
@@ -105,16 +107,16 @@ def test_first_start_is_told_truthfully(slices, facts, progressing, ready, degra
 @pytest.mark.parametrize(
     ("slices", "facts", "progressing", "ready"),
     [
-        ([OLD, OLD], {}, ("True", "RollingOut"), ("True", "Serving")),
+        ([OLD, OLD], {}, ("True", "RollingOut"), ("False", "RollingOut")),
         ([OLD, ("new", LOADING)], {}, ("True", "RollingOut"), ("False", "RollingOut")),
-        ([OLD, NEW], {}, ("True", "RollingOut"), ("True", "Serving")),
+        ([OLD, NEW], {}, ("True", "RollingOut"), ("False", "RollingOut")),
         (
             [OLD, ("new", CRASHING)],
             {},
             ("False", "CrashLoopBackOff"),
             ("False", "CrashLoopBackOff"),
         ),
-        ([OLD, OLD], {"is_paused": True}, ("False", "Paused"), ("True", "Serving")),
+        ([OLD, OLD], {"is_paused": True}, ("False", "Paused"), ("False", "Paused")),
         ([NEW, NEW], {"is_paused": True}, ("False", "Complete"), ("True", "Serving")),
         ([NEW, NEW], {}, ("False", "Complete"), ("True", "Serving")),
     ],
@@ -138,7 +140,11 @@ def test_current_revision_moves_when_the_rollout_is_complete():
 def test_what_the_api_server_refused_is_told_in_every_answer_it_concerns():
     failure = Problem("ApplyRefused", 'quota "pods" exceeded')
     found = told(seen(None), failure=failure)
-    for one in found.conditions[1:]:
+    concerned = [
+        one for one in found.conditions if one.type in ("Progressing", "Ready", "Degraded")
+    ]
+    assert len(concerned) == 3
+    for one in concerned:
         assert one.reason == "ApplyRefused"
         assert "quota" in one.message
 
@@ -157,7 +163,7 @@ def test_slice_is_told_in_numbers_and_in_words():
 
 def test_time_of_an_answer_stays_while_the_answer_stays():
     before = told(seen(("new", LOADING)))
-    later = accepted_status(FACTS, seen(("new", CRASHING)), before, now="2026-01-01T00:01:00Z")
+    later = accepted_status(FACTS, seen(("new", CRASHING)), before, {}, now="2026-01-01T00:01:00Z")
     times = {one.type: one.last_transition_time for one in later.conditions}
     assert times["Ready"] == "2026-01-01T00:00:00Z"  # False then and now
     assert times["Degraded"] == "2026-01-01T00:01:00Z"
@@ -165,7 +171,7 @@ def test_time_of_an_answer_stays_while_the_answer_stays():
 
 def test_the_same_world_makes_the_same_status():
     before = told(seen(NEW))
-    assert accepted_status(FACTS, seen(NEW), before, now="2030-01-01T00:00:00Z") == before
+    assert accepted_status(FACTS, seen(NEW), before, {}, now="2030-01-01T00:00:00Z") == before
 
 
 def test_a_refused_spec_keeps_telling_what_goes_on():

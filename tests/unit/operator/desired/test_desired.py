@@ -144,7 +144,7 @@ def test_every_pod_keeps_the_restricted_standard(case):
 def test_revision_is_the_same_for_every_slice_and_for_every_reading():
     found = desired({"spec.replicas": 3})
     labels = {one["metadata"]["labels"][REVISION_LABEL] for one in found.slices}
-    assert labels == {found.revision} == {desired({"spec.replicas": 1}).revision}
+    assert labels == {found.revision.name} == {desired({"spec.replicas": 1}).revision.name}
 
 
 @pytest.mark.parametrize(
