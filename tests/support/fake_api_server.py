@@ -131,7 +131,7 @@ def _handler(store: Store) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(payload)
 
-        do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815 - http.server's names
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - http.server's names
 
         @override
         def log_message(self, format: str, *args: object) -> None:
@@ -151,6 +151,8 @@ def _answer(
             if path in store.objects:
                 return 409, {"message": "already exists", "reason": "AlreadyExists"}
             return 201, _put(store, "POST", path, body)
+        case "PUT":
+            return _replace(store, path, body)
         case "PATCH" if path.endswith("/status"):
             return _patch_status(store, path.removesuffix("/status"), body)
         case "PATCH":
@@ -188,6 +190,17 @@ _LISTS = {
     "services": "v1",
     "serviceaccounts": "v1",
 }
+
+
+def _replace(store: Store, path: str, body: Manifest) -> tuple[int, Manifest]:
+    """Take an update only of what was read last."""
+    live = store.objects.get(path)
+    if live is None:
+        return 404, {"message": "not found"}
+    if live["metadata"].get("resourceVersion") != body["metadata"].get("resourceVersion"):
+        return 409, {"message": "the object has been modified", "reason": "Conflict"}
+    body["metadata"]["resourceVersion"] = str(next(store.counter))
+    return 200, _put(store, "PUT", path, body)
 
 
 def _put(store: Store, method: str, path: str, manifest: Manifest) -> Manifest:
