@@ -27,7 +27,7 @@ class Play:
 
     def __init__(self, server) -> None:
         self.store, self.cluster = server
-        self.leaders = Leaders()
+        self.leaders, self.settings = Leaders(), SETTINGS
         self._seconds = itertools.count()
 
     def apply(self, change=None) -> None:
@@ -37,7 +37,7 @@ class Play:
         """Take a turn; return whether nothing was refused."""
         now = START + timedelta(seconds=next(self._seconds))
         turn = reconcile(
-            KEY, cluster=self.cluster, settings=SETTINGS, leaders=self.leaders, now=now
+            KEY, cluster=self.cluster, settings=self.settings, leaders=self.leaders, now=now
         )
         return turn.is_settled
 
@@ -267,6 +267,102 @@ def test_a_lost_event_changes_nothing(play):
     play.apply()
     play.store.fault = lambda method, path, number: 500 if path.endswith("/events") else None
     play.settle()
+    assert play.condition("Ready") == ("True", "Serving")
+
+
+def image_of(play, name: str = "chat-s0") -> str:
+    template = play.store.find("statefulsets", name)["spec"]["template"]
+    return template["spec"]["containers"][0]["image"]
+
+
+def test_an_upgrade_of_the_operator_restarts_nothing(play):
+    play.apply({"spec.replicas": 2})
+    play.settle()
+    before = len(play.store.writes)
+    play.settings = OperatorSettings(runtime_image="radixloom-runtime:2")
+    play.settle()
+    assert play.store.writes[before:] == []
+    play.apply({"spec.replicas": 2, "spec.engine.args": ["--step-tokens", "64"]})
+    play.settle()
+    assert image_of(play) == "radixloom-runtime:2", "with the next change"
+
+
+def test_a_change_that_failed_is_undone_where_the_spec_says_so(play):
+    rollout = {"rollbackOnFailure": True, "progressDeadlineSeconds": 60}
+    play.apply({"spec.replicas": 2, "spec.rollout": rollout})
+    play.settle()
+    good = image_of(play)
+    play.apply({"spec.replicas": 2, "spec.rollout": rollout, "spec.engine.image": "broken:1"})
+    for _ in range(70):
+        play.turn()
+        play.store.run_statefulsets(status=CRASHING)
+    assert image_of(play, "chat-s1") == good
+    for path in [path for path in play.store.objects if "/pods/" in path]:
+        del play.store.objects[path]
+    play.settle()
+    assert play.condition("Stalled") == ("True", "RolledBack")
+    assert play.condition("Ready") == ("False", "RolledBack")
+    assert play.condition("Serving") == ("True", "Serving")
+    assert {image_of(play, name) for name in play.store.names("statefulsets")} == {good}
+    play.apply({"spec.replicas": 2, "spec.rollout": rollout, "spec.engine.image": "mended:1"})
+    play.settle()
+    assert play.condition("Ready") == ("True", "Serving")
+    assert play.condition("Stalled") == ("False", "AsExpected")
+
+
+def test_a_remembered_revision_is_served_again(play):
+    play.apply()
+    play.settle()
+    first = play.status("currentRevision")
+    play.apply({"spec.engine.image": "runtime:2"})
+    play.settle()
+    assert image_of(play) == "runtime:2"
+    assert len(play.store.names("controllerrevisions")) == 2
+    play.apply({"spec.engine.image": "runtime:2", "spec.rollout.revision": first})
+    play.settle()
+    assert play.status("currentRevision") == first
+    assert image_of(play) == SETTINGS.runtime_image
+    play.apply({"spec.engine.image": "runtime:2", "spec.rollout.revision": "unknown"})
+    play.settle()
+    assert play.condition("Accepted") == ("False", "RevisionNotFound")
+    assert image_of(play) == SETTINGS.runtime_image
+
+
+def test_a_slice_added_for_a_rollout_serves_meanwhile_and_goes(play):
+    rollout = {"maxSurge": 1, "maxUnavailable": 0}
+    play.apply({"spec.replicas": 2, "spec.rollout": rollout})
+    play.settle()
+    play.apply({"spec.replicas": 2, "spec.rollout": rollout, "spec.engine.image": "runtime:2"})
+    most = 0
+    for _ in range(12):
+        play.turn()
+        most = max(most, len(play.store.names("statefulsets")))
+        assert len(play.store.names("pods")) >= 2
+        play.store.run_statefulsets()
+    assert most == 3
+    assert play.store.names("statefulsets") == ["chat-s0", "chat-s1"]
+    assert image_of(play, "chat-s0") == image_of(play, "chat-s1") == "runtime:2"
+    assert play.condition("Ready") == ("True", "Serving")
+
+
+def test_a_lost_host_restarts_its_slice_once_and_no_other(play):
+    play.apply({"spec.replicas": 2, "spec.tpu": {"generation": "cpu", "hosts": 2}})
+    play.settle()
+
+    def uids(index: int) -> set[str]:
+        names = [f"chat-s{index}-{host}" for host in range(2)]
+        return {play.store.find("pods", name)["metadata"]["uid"] for name in names}
+
+    lost, other = uids(0), uids(1)
+    del play.store.objects["/api/v1/namespaces/default/pods/chat-s0-1"]
+    play.store.run_statefulsets()
+    play.settle()
+    assert lost.isdisjoint(uids(0))
+    assert other == uids(1)
+    assert play.told().count("SliceRestarted") == 1
+    (first, second) = play.status("slices")
+    assert (first["restarts"], second["restarts"]) == (1, 0)
+    assert first["lastRestart"]["reason"] == "PodLost"
     assert play.condition("Ready") == ("True", "Serving")
 
 

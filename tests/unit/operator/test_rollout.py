@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.kubernetes_objects import LOADING, OWNER_UID, pod, statefulset
 
+from radixloom_operator.naming import SURGE_LABEL
 from radixloom_operator.observed import ObservedSlice, World, observe
 from radixloom_operator.rollout import Action, Create, Goal, Remove, Replace, Restore, plan
 
@@ -34,10 +35,21 @@ def slice_in(state: str, index: int) -> tuple[list, list]:
             raise AssertionError(state)
 
 
+def surged(index: int, word: str) -> tuple[list, list]:
+    """Return a slice that was added for a rollout."""
+    statefulsets, pods = slice_in(word, index)
+    for one in statefulsets:
+        one["metadata"]["labels"][SURGE_LABEL] = "true"
+    return statefulsets, pods
+
+
 def slices(words: str) -> tuple[ObservedSlice, ...]:
     statefulsets, pods = [], []
     for index, state in enumerate(words.split()):
-        more_statefulsets, more_pods = slice_in(state, index)
+        is_surge = state.startswith("+")
+        more_statefulsets, more_pods = (surged if is_surge else slice_in)(
+            *((index, state[1:]) if is_surge else (state, index))
+        )
         statefulsets += more_statefulsets
         pods += more_pods
     return observe(World(tuple(statefulsets), tuple(pods)), owner_uid=OWNER_UID).slices
@@ -95,6 +107,35 @@ def test_plan_with_several_down(max_unavailable, words, expected):
     assert list(plan(goal, slices(words))) == expected
 
 
+@pytest.mark.parametrize(
+    ("surge", "unavailable", "words", "expected"),
+    [
+        (1, 0, "old old", [Create(2)]),
+        (1, 0, "old old +NEW", []),
+        (1, 0, "old old +new", [Replace(1)]),
+        (1, 0, "old NEW +new", []),
+        (1, 0, "old new +new", [Replace(0)]),
+        (1, 0, "NEW new +new", []),
+        (1, 0, "new new +new", [Remove(2)]),
+        (1, 1, "old old", [Create(2), Replace(1)]),
+        (2, 0, "old old", [Create(2), Create(3)]),
+        (2, 0, "old new", [Create(2)]),
+        (5, 0, "new new", []),
+        # what a greater number of replicas left is no addition, and goes first
+        (1, 0, "old old old", [Remove(2)]),
+    ],
+)
+def test_what_is_added_comes_first_and_goes_last(surge, unavailable, words, expected):
+    goal = Goal(replicas=2, revision="new", max_unavailable=unavailable, max_surge=surge)
+    assert list(plan(goal, slices(words))) == expected
+
+
+def test_nothing_is_added_while_paused_and_what_was_added_stays():
+    goal = Goal(replicas=2, revision="new", max_unavailable=0, max_surge=1, is_paused=True)
+    assert list(plan(goal, slices("old old"))) == []
+    assert list(plan(goal, slices("old old +new"))) == []
+
+
 def test_paused_holds_replacing_back_and_nothing_else():
     goal = Goal(replicas=3, revision="new", is_paused=True)
     found = plan(goal, slices("OLD new gone new"), changed=frozenset({1}))
@@ -121,7 +162,9 @@ class Playground:
         for action in actions:
             self.history.append(action)
             match action:
-                case Create(index) | Replace(index):
+                case Create(index):
+                    self.words[index] = f"+{BROKEN_NEW}" if index >= goal.replicas else BROKEN_NEW
+                case Replace(index):
                     self.words[index] = BROKEN_NEW
                 case Remove(index):
                     self.words[index] = "gone"
@@ -130,14 +173,17 @@ class Playground:
         return bool(actions)
 
     def time_passes(self, dice: random.Random) -> bool:
-        waiting = [i for i, word in self.words.items() if word == BROKEN_NEW]
+        waiting = [i for i, word in self.words.items() if word.endswith(BROKEN_NEW)]
         if waiting and self.is_sound:
-            self.words[dice.choice(waiting)] = READY_NEW
+            index = dice.choice(waiting)
+            self.words[index] = self.words[index].replace(BROKEN_NEW, READY_NEW)
             return True
         return False
 
     def serving(self, replicas: int) -> int:
-        return sum(self.words.get(i) in ("new", "old", "half") for i in range(replicas))
+        """Count the slices that answer: those asked for, and those added for the rollout."""
+        kept = [word for i, word in self.words.items() if i < replicas or word.startswith("+")]
+        return sum(word.removeprefix("+") in ("new", "old", "half") for word in kept)
 
 
 STATES = st.sampled_from([READY_NEW, READY_OLD, BROKEN_NEW, BROKEN_OLD, HALF, "gone"])
@@ -147,15 +193,17 @@ STATES = st.sampled_from([READY_NEW, READY_OLD, BROKEN_NEW, BROKEN_OLD, HALF, "g
 @given(
     words=st.lists(STATES, max_size=6),
     replicas=st.integers(0, 6),
-    max_unavailable=st.integers(1, 4),
+    max_unavailable=st.integers(0, 4),
+    max_surge=st.integers(0, 3),
     seed=st.integers(),
 )
 def test_every_rollout_ends_and_never_takes_down_more_than_it_may(
-    words, replicas, max_unavailable, seed
+    words, replicas, max_unavailable, max_surge, seed
 ):
+    max_surge = max_surge or int(max_unavailable == 0)  # both 0 are refused at apply
     dice = random.Random(seed)
     play = Playground(dict(enumerate(words)), is_sound=True)
-    goal = Goal(replicas=replicas, revision="new", max_unavailable=max_unavailable)
+    goal = Goal(replicas, "new", max_unavailable=max_unavailable, max_surge=max_surge)
     floor = min(play.serving(replicas), replicas - max_unavailable)
     for _ in range(100):
         acted = play.turn(goal)
