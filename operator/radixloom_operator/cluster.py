@@ -42,9 +42,10 @@ _COLLECTIONS = {
     "Secret": ("/api/v1", "secrets"),
     "Event": ("/api/v1", "events"),
     "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
+    "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
     KIND: (_SERVICES_PATH, PLURAL),
 }
-SHARED_KINDS = ("ServiceAccount", "Service", "PodDisruptionBudget")
+SHARED_KINDS = ("ServiceAccount", "Service", "PodDisruptionBudget", "NetworkPolicy")
 """What a service has once, and what is removed when it is wanted no more."""
 
 _APPLY = "application/apply-patch+yaml"

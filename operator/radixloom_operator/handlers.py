@@ -34,6 +34,7 @@ _OWNED = (
     ("", "v1", "services"),
     ("", "v1", "serviceaccounts"),
     ("policy", "v1", "poddisruptionbudgets"),
+    ("networking.k8s.io", "v1", "networkpolicies"),
 )
 _CRD_PAUSE_SECONDS = 5
 _RESYNC_RETRY_SECONDS = 2

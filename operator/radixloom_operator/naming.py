@@ -7,6 +7,7 @@ LLMService chat
 ├── Service chat-hosts                headless: a DNS name for every host
 ├── ControllerRevision chat-<digest>  one per revision that is remembered
 ├── PodDisruptionBudget chat
+├── NetworkPolicy chat, chat-hosts    who reaches leaders, and hosts each other
 ├── ServiceAccount chat
 └── Secret chat-wire                  multi-host slices only
 """
@@ -34,6 +35,8 @@ DIGEST_ANNOTATION = f"{GROUP}/applied"
 """Digest of what was applied, so that a field we no longer want is noticed."""
 SURGE_LABEL = f"{GROUP}/surge"
 """On StatefulSets that a rollout adds for a while, beyond the replicas asked for."""
+OPERATOR_LABELS = {"app.kubernetes.io/name": "radixloom-operator"}
+"""On the operator's own pods, by the chart."""
 COMPONENT_LABEL = "app.kubernetes.io/component"
 REVISION_COMPONENT = "revision"
 """Component of what the history is written down in."""

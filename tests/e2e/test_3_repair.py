@@ -39,7 +39,9 @@ def test_a_killed_engine_process_restarts_its_container(space, served):
     assert space.answer(served, "Are you back?")
 
 
-@pytest.mark.parametrize("kind", ["service", "poddisruptionbudget", "serviceaccount"])
+@pytest.mark.parametrize(
+    "kind", ["service", "poddisruptionbudget", "serviceaccount", "networkpolicy"]
+)
 def test_a_deleted_object_is_made_again(space, served, kind):
     uid = space.get(kind, served)["metadata"]["uid"]
     space.kubectl("delete", kind, served)

@@ -186,6 +186,7 @@ _LISTS = {
     "statefulsets": "apps/v1",
     "controllerrevisions": "apps/v1",
     "poddisruptionbudgets": "policy/v1",
+    "networkpolicies": "networking.k8s.io/v1",
     "pods": "v1",
     "services": "v1",
     "serviceaccounts": "v1",

@@ -112,9 +112,68 @@ SOUND = (
             "spec.paused": True,
         },
     ),
+    Case(
+        "clients by name",
+        {"spec.network": {"clients": [{"podLabels": {"app": "web"}}], "policy": True}},
+    ),
+    Case(
+        "what a change may cost",
+        {
+            "spec.rollout": {
+                "maxSurge": 1,
+                "maxUnavailable": 0,
+                "progressDeadlineSeconds": 600,
+                "rollbackOnFailure": True,
+                "revisionHistoryLimit": 0,
+            },
+            "spec.restart": {"maxRestarts": 0, "windowSeconds": 60},
+        },
+    ),
+    Case("spot nodes", {**tpu("v6e", "2x2"), "spec.tpu.provisioning": "Spot"}),
+    Case(
+        "reserved nodes of another project",
+        {
+            **tpu("v5p", "2x2x1"),
+            "spec.tpu.provisioning": "Reservation",
+            "spec.tpu.reservation": "projects/acme-ml/reservations/big",
+        },
+    ),
+    Case("a queue", {**tpu("v5e", "4x4"), "spec.tpu.queueName": "team-a"}),
+    Case("copies of the attention", {**tpu("v5e", "4x4"), "spec.parallelism": {"data": 4}}),
+    Case("an image as the model", {"spec.model.uri": "oci://registry.example.com/models/llama:1"}),
 )
 
 REFUSED = (
+    Case(
+        "a reservation without a name",
+        {**tpu("v5p", "2x2x1"), "spec.tpu.provisioning": "Reservation"},
+        "reservation is required when provisioning is Reservation",
+    ),
+    Case(
+        "a reservation that nothing uses",
+        {**tpu("v5p", "2x2x1"), "spec.tpu.reservation": "big"},
+        "reservation is required when provisioning is Reservation, and only then",
+    ),
+    Case(
+        "a change that may take and add nothing",
+        {"spec.rollout": {"maxSurge": 0, "maxUnavailable": 0}},
+        "maxSurge and maxUnavailable cannot both be 0",
+    ),
+    Case(
+        "parallelism on cpu",
+        {"spec.parallelism": {"data": 2}},
+        "parallelism does not apply to cpu",
+    ),
+    Case(
+        "a budget beyond measure",
+        {"spec.restart": {"maxRestarts": 21}},
+        "less than or equal to 20",
+    ),
+    Case(
+        "a client of no kind",
+        {"spec.network": {"clients": [{}]}},
+        "give namespaceLabels, podLabels or both",
+    ),
     Case("no model", {"spec.model": None}, "spec.model: Required value"),
     Case("no tpu", {"spec.tpu": None}, "spec.tpu: Required value"),
     Case("a long name", {"metadata.name": "a" * 41}, "at most 40 characters"),

@@ -22,6 +22,7 @@ OWNED_KINDS = (
     "services",
     "endpointslices",
     "poddisruptionbudgets",
+    "networkpolicies",
     "serviceaccounts",
     "secrets",
 )

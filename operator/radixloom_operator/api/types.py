@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field
 
 from radixloom_operator.api.hardware import TpuSlice
 from radixloom_operator.api.model import QUANTITY_PATTERN, ApiModel, ObjectName, cel, rule
+from radixloom_operator.api.network import Network
 from radixloom_operator.api.pods import EnvVar, PodTemplate, Quantity
 from radixloom_operator.settings import PullPolicy
 from radixloom_runtime.settings import HTTP_PORT, Dtype, KVCacheDtype, WeightFormat
@@ -371,6 +372,7 @@ class LLMServiceSpec(ApiModel):
     drain: Drain = Drain()
     restart: Restart = Restart()
     rollout: Rollout = Rollout()
+    network: Network = Network()
     pod_template: PodTemplate = PodTemplate()
 
 

@@ -115,6 +115,17 @@ def reservation_is_named(service: LLMService) -> Problem | None:
     )
 
 
+def clients_are_named(service: LLMService) -> Problem | None:
+    """An entry without labels would be no peer, and the API server would refuse the policy."""
+    for index, client in enumerate(service.spec.network.clients):
+        if client.namespace_labels is None and client.pod_labels is None:
+            return Problem(
+                "InvalidSpec",
+                f"spec.network.clients[{index}]: give namespaceLabels, podLabels or both",
+            )
+    return None
+
+
 def drain_has_time(service: LLMService) -> Problem | None:
     """SIGKILL comes after the pause before SIGTERM."""
     drain = service.spec.drain
@@ -199,6 +210,7 @@ RULES: tuple[Rule, ...] = (
     model_is_a_place,
     claims_are_named,
     reservation_is_named,
+    clients_are_named,
     drain_has_time,
     rollout_can_go_on,
 )

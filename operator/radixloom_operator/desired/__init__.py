@@ -7,6 +7,7 @@ from radixloom_operator.api.location import served_name
 from radixloom_operator.api.types import LLMService
 from radixloom_operator.desired.disruption import disruption_budget
 from radixloom_operator.desired.manifest import Manifest
+from radixloom_operator.desired.network import network_policies
 from radixloom_operator.desired.revision import Revision, revision_of
 from radixloom_operator.desired.services import (
     client_service,
@@ -68,6 +69,7 @@ def desired_objects(
         url=service_url(service),
         shared=(
             *([service_account(service)] if own_account else []),
+            *network_policies(service, hardware),
             hosts_service(service),
             client_service(service),
             disruption_budget(service, hardware),

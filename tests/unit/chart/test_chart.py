@@ -254,3 +254,10 @@ def test_every_value_is_described_in_the_schema():
         return found
 
     assert missing(values, schema, "values") == []
+
+
+def test_the_operators_pods_are_those_that_network_policies_let_in(render):
+    from radixloom_operator.naming import OPERATOR_LABELS
+
+    labels = deployment(render())["spec"]["template"]["metadata"]["labels"]
+    assert OPERATOR_LABELS.items() <= labels.items()

@@ -102,6 +102,7 @@ def test_every_object_belongs_to_the_service_and_has_no_finalizer(play):
     play.apply({"spec.tpu": {"generation": "cpu", "hosts": 2}})
     play.settle()
     kinds = ("statefulsets", "services", "poddisruptionbudgets", "serviceaccounts", "secrets")
+    kinds += ("networkpolicies", "controllerrevisions")
     for kind in kinds:
         for name in play.store.names(kind):
             metadata = play.store.find(kind, name)["metadata"]

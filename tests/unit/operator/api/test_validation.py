@@ -22,6 +22,7 @@ HARMLESS = {
     "hosts of a TPU slice",
     "chips of a cpu slice",
     "a cpu slice on Spot nodes",
+    "parallelism on cpu",
     "TPUs by hand",
     "a variable that the spec decides",
     "a variable with two values",

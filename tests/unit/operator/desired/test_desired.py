@@ -137,7 +137,7 @@ def test_every_pod_keeps_the_restricted_standard(case):
         assert context["allowPrivilegeEscalation"] is False
         assert context["readOnlyRootFilesystem"] is True
         assert context["capabilities"] == {"drop": ["ALL"]}
-    allowed = {"emptyDir", "persistentVolumeClaim"}
+    allowed = {"emptyDir", "image", "persistentVolumeClaim"}
     assert all(set(volume) - {"name"} <= allowed for volume in spec["volumes"])
 
 
