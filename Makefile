@@ -75,7 +75,8 @@ test: setup ## everything: unit, real model, real cluster
 	@hack/test.sh tests/unit tests/e2e
 
 test-unit: setup ## quick tests: no cluster, no model
-	@$(BIN)/pytest tests/unit -m 'not slow' -q -n auto
+	@# one worker more than cores: tests of processes mostly wait
+	@$(BIN)/pytest tests/unit -m 'not slow' -q -n $$(( $$(nproc) + 1 )) --dist worksteal
 
 e2e: setup ## the tests against a cluster alone
 	@hack/test.sh tests/e2e

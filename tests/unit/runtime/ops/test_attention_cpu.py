@@ -47,7 +47,9 @@ def test_attention_equals_the_formula(decodes, prompts, shape):
     check(CPUAttention(), case, shape, Form(scale=shape.head_dim**-0.5))
 
 
-@pytest.mark.parametrize("window", [1, 16, 130, 1 << 30])
+@pytest.mark.parametrize(
+    "window", [16, *(pytest.param(window, marks=pytest.mark.slow) for window in (1, 130, 1 << 30))]
+)
 def test_a_token_sees_no_more_than_its_window(window):
     check_mixed(SMALL, Form(scale=0.25), window=window)
 
@@ -58,6 +60,7 @@ def test_guesses_of_one_request_see_each_other():
     check(CPUAttention(), guessing_case(range(126, 131), shape), shape, Form(scale=0.125))
 
 
+@pytest.mark.slow
 def test_sinks_take_their_share_of_the_softmax():
     check_mixed(SMALL, Form(scale=0.25), window=24, with_sinks=True)
     check_mixed(SMALL, Form(scale=0.25), with_sinks=True)
@@ -71,6 +74,7 @@ def test_a_latent_is_key_and_value_of_all_heads():
     check_mixed(Shape(4, 1, 40, value_dim=32), Form(scale=0.2, value_dim=32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [SMALL, Shape(4, 1, 40, value_dim=32)], ids=["heads", "latent"])
 @pytest.mark.parametrize("pages_dtype", ["float8_e4m3fn", "int8"])
 def test_pages_of_eight_bits_are_read_as_what_they_know(shape, pages_dtype):

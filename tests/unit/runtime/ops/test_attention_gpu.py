@@ -51,6 +51,7 @@ def test_guesses_of_one_request_see_each_other():
     check(INTERPRETED, guessing_case(range(126, 131), shape), shape, Form(scale=0.125))
 
 
+@pytest.mark.slow
 def test_windows_sinks_and_soft_caps_equal_the_formula():
     form = Form(scale=0.125, soft_cap=4.0)
     check_mixed(Shape(9, 3, 64), form, window=100, with_sinks=True)

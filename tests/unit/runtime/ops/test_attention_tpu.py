@@ -48,17 +48,20 @@ def check_mixed(shape: Shape, form: Form, kernel: TPUAttention = INTERPRETED, **
     check(kernel, make_case(batch_of(*MIXED), shape), shape, form, **options)
 
 
+@pytest.mark.slow
 def test_windows_sinks_and_soft_caps_equal_the_formula():
     form = Form(scale=0.125, soft_cap=4.0)
     check_mixed(Shape(9, 3, 64), form, window=100, with_sinks=True)
 
 
+@pytest.mark.slow
 def test_a_latent_is_key_and_value_of_all_heads():
     shape = Shape(4, 1, 40, value_dim=32)
     case = make_case(SHARED, shape)
     check(INTERPRETED, case, shape, Form(scale=0.2, value_dim=32))
 
 
+@pytest.mark.slow
 def test_guesses_of_one_request_all_reach_the_page_that_they_share():
     shape = Shape(4, 2, 64)
     check(INTERPRETED, guessing_case(range(126, 131), shape), shape, Form(scale=0.125))

@@ -46,6 +46,7 @@ def check(kind: str, sizes: list[int], ins: int, outs: int, rows_of_none: int = 
     assert np.all(np.abs(found[: len(owned)] - expected) <= 1e-6 * magnitudes)  # float32 sums
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "int8", "int4", "e2m1"])
 def test_rows_are_multiplied_by_their_experts_whatever_these_are_kept_as(kind: str):
     check(kind, [3, 0, 9, 5], ins=64, outs=48)

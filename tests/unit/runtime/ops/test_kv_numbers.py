@@ -65,6 +65,7 @@ def test_eight_bit_floats_stop_at_their_largest_number():
     assert found.astype(jnp.float32).tolist() == [448.0, -448.0, 448.0, 0.3125]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float8_e4m3fn", "int8"])
 @pytest.mark.parametrize("value_dim", [None, 12])
 def test_rows_give_back_what_pages_know_of_a_token(dtype, value_dim):

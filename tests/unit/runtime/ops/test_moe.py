@@ -3,12 +3,14 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radixloom_runtime.ops import moe
 
 
+@pytest.mark.slow
 @given(sizes=st.lists(st.integers(0, 40), min_size=1, max_size=9).filter(any))
 @settings(max_examples=25, deadline=None)
 def test_each_group_is_multiplied_by_its_own_matrix(sizes):

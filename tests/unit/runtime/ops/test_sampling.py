@@ -212,6 +212,7 @@ def sample_on_devices(
     return jax.jit(on_each)(jnp.asarray(filled), how, wide, jnp.array(positions, jnp.int32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     [

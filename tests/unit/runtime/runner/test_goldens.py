@@ -17,7 +17,7 @@ def job_for(data: dict[str, np.ndarray], prompt: int, row: int, pages: range, **
     return Job(ids, len(data[f"greedy_{prompt}"]), row, pages, **options)
 
 
-@pytest.mark.parametrize("name", [TIED, UNTIED])
+@pytest.mark.parametrize("name", [TIED, pytest.param(UNTIED, marks=pytest.mark.slow)])
 def test_greedy_tokens_and_logprobs_equal_the_goldens(name):
     data, runner = golden(name), tiny_runner(name)
     for first in range(0, NUM_PROMPTS, 4):  # four at a time fill all rows

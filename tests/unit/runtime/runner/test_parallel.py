@@ -47,7 +47,7 @@ def param(name: str, shape: MeshShape, *, slow: bool = True):
         param("smollm3", cut(4)),
         param("mixtral", cut(4)),
         param("qwen2-moe", cut(2, 2)),
-        param("qwen3-moe-sparse", cut(2, 2), slow=False),
+        param("qwen3-moe-sparse", cut(2, 2)),
         param("qwen3-moe-sparse", cut(1, 4)),
         param("qwen3-moe-sparse", cut(4)),
         param("qwen3-moe-sparse", cut(1, 2)),

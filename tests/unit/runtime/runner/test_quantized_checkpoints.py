@@ -69,6 +69,7 @@ def test_logprobs_equal_those_of_the_matrices_it_stands_for(tmp_path, name, kind
     assert_equal(small, dense, 1e-3)
 
 
+@pytest.mark.slow
 def test_kept_in_groups_of_four_bits_the_numbers_are_right(tmp_path):
     folder, stands_for = quantize(DENSE, tmp_path, "awq")
     small = top_logprobs(runner_of(quantized_model(folder), folder), DENSE)

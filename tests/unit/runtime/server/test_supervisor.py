@@ -151,6 +151,7 @@ def _engine_pid() -> int:
     raise AssertionError("no toy engine runs")
 
 
+@pytest.mark.slow
 def test_an_engine_that_stands_still_as_a_whole_is_killed_and_its_requests_are_told(monkeypatch):
     monkeypatch.setattr(supervisor, "SILENCE_SECONDS", 0.6)
     with HttpServer(toy_engine) as server:

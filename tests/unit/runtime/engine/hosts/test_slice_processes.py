@@ -52,6 +52,7 @@ def seconds_until_all_ended(hosts: list[Host], since: float) -> float:
     return time.monotonic() - since
 
 
+@pytest.mark.slow
 def test_a_slice_answers_and_every_host_runs_every_step(toys):
     with toys() as running:
         leader, follower = serving(running)
