@@ -17,6 +17,7 @@ from radixloom_runtime.server.cache_control import PinRequest, UnpinRequest
 from radixloom_runtime.server.lifecycle import Lifecycle
 from radixloom_runtime.server.schema_chat import ChatRequest, Message
 from radixloom_runtime.server.schema_completions import CompletionRequest
+from radixloom_runtime.server.schema_native import GenerateRequest, NativeSampling
 from radixloom_runtime.server.tokenizing import DetokenizeRequest, TokenizeRequest
 from radixloom_runtime.text.reasoning import REASONING_FORMATS
 from radixloom_runtime.text.tools.registry import TOOL_FORMATS
@@ -105,6 +106,17 @@ _COMPLETIONS_TAIL = """
 Refused, except with a value that asks for nothing: {refused}. Accepted without effect: {names}.
 """
 
+_SAMPLING_PARAMS = """
+### `sampling_params` of `/generate`
+
+An answer is `{"text", "output_ids", "meta_info"}`, a list of them for several prompts or `n`; in a
+stream each event has all of the text so far, and the answer's `index` where there are several.
+Where a value is left out, the checkpoint's default holds.
+
+| field | value | meaning |
+|---|---|---|
+"""
+
 _TAIL = """
 ## Beside OpenAI, vLLM and SGL-JAX
 
@@ -158,7 +170,14 @@ _FEATURES: tuple[tuple[str, str, str, str, str, str], ...] = (
     ("`/v1/responses`, `/v1/embeddings`", "yes", "yes", "no", "no", "404"),
     ("`/v1/score`, `/v1/rerank`", "no", "yes", "no", "no", "404"),
     ("`/v1/messages` (Anthropic)", "no", "yes", "no", "no", "404"),
-    ("`/generate` and its family", "no", "no", "yes", "no", "but `/flush_cache`; 404"),
+    (
+        "`/generate` and its family",
+        "no",
+        "no",
+        "yes",
+        "partly",
+        "not `/abort_request` (close the connection), pausing, profiling, new weights: 404",
+    ),
     ("LoRA adapters", "no", "yes", "at start", "no", ""),
 )
 
@@ -179,6 +198,7 @@ def page() -> str:
             _lines(_parameters(CompletionRequest)),
             _COMPLETIONS_TAIL.format(refused=_names(unsupported.COMPLETIONS), names=without_effect),
             *(_other(path, kind) for path, kind in _OTHERS),
+            _SAMPLING_PARAMS + _lines(_fields(NativeSampling)),
             _TAIL,
             _lines(f"| {' | '.join(row)} |" for row in _FEATURES),
         )
@@ -188,6 +208,7 @@ def page() -> str:
 _OTHERS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("/tokenize", TokenizeRequest),
     ("/detokenize", DetokenizeRequest),
+    ("/generate", GenerateRequest),
     ("/pin_prefix", PinRequest),
     ("/unpin_prefix", UnpinRequest),
 )

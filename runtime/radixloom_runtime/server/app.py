@@ -22,6 +22,8 @@ from radixloom_runtime.server import (
     completions,
     generation,
     health,
+    native,
+    native_info,
     parsing,
     problems,
     tokenizing,
@@ -34,12 +36,14 @@ from radixloom_runtime.server.order import Order, check_model
 from radixloom_runtime.server.schema import TextRequest
 from radixloom_runtime.server.schema_chat import ChatRequest
 from radixloom_runtime.server.schema_completions import CompletionRequest
+from radixloom_runtime.server.schema_native import GenerateRequest
 from radixloom_runtime.server.service import Service, service_of
 
 ENDPOINTS = frozenset(
     {"/v1/chat/completions", "/v1/completions", "/v1/models"}
     | {"/flush_cache", "/pin_prefix", "/unpin_prefix"}
     | {"/tokenize", "/detokenize"}
+    | {"/generate", "/get_model_info", "/get_server_info", "/get_load"}
     | {"/healthz", "/startupz", "/readyz", "/metrics", "/version"}
 )
 """Paths that the metrics tell apart."""
@@ -86,6 +90,17 @@ async def retrieve_model(request: Request, name: str) -> Response:
     return problems.json_response(serving.model.card(serving.limits.max_model_len))
 
 
+@native_info.router.post("/generate", openapi_extra=parsing.documented(GenerateRequest))
+async def generate(request: Request) -> Response:
+    """Continue texts, by the names of SGL-JAX."""
+    serving = service_of(request).lifecycle.admit()
+    wanted = await parsing.generate_request(request)
+    completion = native.as_completion(wanted, serving.model.name)
+    order = await native.make_order(wanted, completion, serving)
+    form = native.GenerateForm(wanted, serving.model.token_bytes)
+    return await _answer(request, completion, order, form, serving.model)
+
+
 async def _answer(
     request: Request, wanted: TextRequest, order: Order, form: Form, model: ServedModel
 ) -> Response:
@@ -111,6 +126,7 @@ def build(service: Service) -> FastAPI:
         app.include_router(router)
         app.include_router(cache_control.router)
         app.include_router(tokenizing.router)
+        app.include_router(native_info.router)
     app.include_router(health.router)
     app.add_exception_handler(RequestError, _on_request_error)
     app.add_exception_handler(HTTPException, _on_http_exception)

@@ -1,6 +1,6 @@
-"""What the two endpoints do differently when they tell an answer.
+"""What the endpoints do differently when they tell an answer.
 
-`ChatForm` and `CompletionForm` implement this; `answering` drives either.
+`ChatForm`, `CompletionForm` and `GenerateForm` implement this; `answering` drives each.
 """
 
 from collections.abc import Sequence
@@ -27,6 +27,8 @@ class Form(Protocol):
         """Return the chunk that ends a stream with `include_usage`."""
         ...
 
-    def reply(self, answers: Sequence[ChoiceDelta], usage: Usage) -> msgspec.Struct:
+    def reply(
+        self, answers: Sequence[ChoiceDelta], usage: Usage
+    ) -> msgspec.Struct | list[msgspec.Struct]:
         """Return the whole answer; each choice is one delta that holds all of it."""
         ...

@@ -17,6 +17,7 @@ from radixloom_runtime.server import unsupported
 from radixloom_runtime.server.problems import BodyTooLargeError, ClientDisconnectedError
 from radixloom_runtime.server.schema_chat import ChatRequest
 from radixloom_runtime.server.schema_completions import CompletionRequest
+from radixloom_runtime.server.schema_native import GenerateRequest
 from radixloom_runtime.server.service import service_of
 
 RequestT = TypeVar("RequestT", bound=BaseModel)
@@ -47,6 +48,14 @@ async def completion_request(request: Request) -> CompletionRequest:
     """Read and check a text completion's body. Raises: `RequestError`."""
     body = await _json_object(request)
     return _validate(CompletionRequest, _without_effect_free(body, unsupported.COMPLETIONS))
+
+
+async def generate_request(request: Request) -> GenerateRequest:
+    """Read and check the body of `/generate`. Raises: `RequestError`."""
+    body = unsupported.without_unsupported(await _json_object(request), unsupported.NATIVE)
+    if body.get("sampling_params") is None:
+        body.pop("sampling_params", None)
+    return _validate(GenerateRequest, body)
 
 
 async def plain_request(request: Request, kind: type[RequestT]) -> RequestT:

@@ -18,12 +18,13 @@ TokenId = Annotated[int, Field(ge=0)]
 StopString = Annotated[str, Field(min_length=1)]
 
 
-def _as_list(value: Any) -> Any:
+def as_list(value: Any) -> Any:
+    """Take one string for a list of one."""
     return [value] if isinstance(value, str) else value
 
 
-def _int_keys(value: Any) -> Any:
-    """Token ids are the keys of a JSON object, hence strings."""
+def int_keys(value: Any) -> Any:
+    """Read token ids that are the keys of a JSON object, hence strings."""
     if not isinstance(value, dict):
         return value
     bad = [key for key in value if not (isinstance(key, str) and key.isascii() and key.isdigit())]
@@ -73,7 +74,7 @@ class TextRequest(BaseModel):
     n: int | None = Field(None, ge=1, le=MAX_CHOICES)
     """Answers to each prompt. Default 1."""
     stop: Annotated[
-        Annotated[list[StopString], Field(max_length=MAX_STOPS)] | None, BeforeValidator(_as_list)
+        Annotated[list[StopString], Field(max_length=MAX_STOPS)] | None, BeforeValidator(as_list)
     ] = None
     """Cut out of the text. Complete ones count from `min_tokens` tokens on."""
     stop_token_ids: list[TokenId] | None = None
@@ -86,7 +87,7 @@ class TextRequest(BaseModel):
     """Divides positive logits, and multiplies negative ones, of tokens in prompt and answer.
     Default: the checkpoint's, else 1."""
     logit_bias: Annotated[
-        dict[int, Annotated[float, Field(ge=-100, le=100)]] | None, BeforeValidator(_int_keys)
+        dict[int, Annotated[float, Field(ge=-100, le=100)]] | None, BeforeValidator(int_keys)
     ] = None
     """Added to the logits of tokens, by id."""
     ignore_eos: bool | None = None
