@@ -60,10 +60,11 @@ crds: setup ## regenerate the CustomResourceDefinition from the operator's types
 	@$(BIN)/radixloom-operator crd >crds/llmservices.yaml
 	@$(BIN)/radixloom-operator crd --chart >charts/radixloom/templates/crd.yaml
 
-docs: setup ## make docs/models.md, api.md and llmservice.md anew of the code
+docs: setup ## make docs/models.md, api.md, llmservice.md and the dashboard anew
 	@$(BIN)/python -m hack.models_page
 	@$(BIN)/python -m hack.api_page
 	@$(BIN)/python -m hack.llmservice_page
+	@$(BIN)/python -m hack.dashboard
 
 lock: setup ## pin the images' packages anew (docker/requirements)
 	@hack/lock.sh
