@@ -31,6 +31,8 @@ class TextDelta:
     logprobs: Sequence[TokenLogprobs] | None = None
     text_offsets: Sequence[int] = field(default_factory=list[int])
     """Where each token's text begins in the whole answer, in characters."""
+    stop_string: str | None = None
+    """Which one ended the answer, if one did."""
 
 
 class TextPipeline:
@@ -65,11 +67,10 @@ class TextPipeline:
             if not (ends_with_stop_token and index == last):
                 pieces.append(self._step(token_id))
             if self._stops.stopped:
-                return _delta(output, pieces, offsets, finish_reason=STOP)
-        if output.finish_reason is not None:
+                break
+        if output.finish_reason is not None and not self._stops.stopped:
             pieces.append(self._finish())
-        reason = STOP if self._stops.stopped else output.finish_reason
-        return _delta(output, pieces, offsets, finish_reason=reason)
+        return _delta(output, pieces, offsets, stop_string=self._stops.matched)
 
     def _step(self, token_id: int) -> str:
         self._num_tokens += 1
@@ -85,14 +86,15 @@ class TextPipeline:
 
 
 def _delta(
-    output: Output, pieces: list[str], offsets: list[int], *, finish_reason: str | None
+    output: Output, pieces: list[str], offsets: list[int], *, stop_string: str | None
 ) -> TextDelta:
     """Cut ids and logprobs to the tokens that were looked at."""
     count = len(offsets)
     return TextDelta(
         text="".join(pieces),
         token_ids=output.token_ids[:count],
-        finish_reason=finish_reason,
+        finish_reason=STOP if stop_string is not None else output.finish_reason,
         logprobs=None if output.logprobs is None else output.logprobs[:count],
         text_offsets=offsets,
+        stop_string=stop_string,
     )

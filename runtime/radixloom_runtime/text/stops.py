@@ -17,16 +17,21 @@ class StopMatcher:
         """`stops` are not empty strings; there may be none."""
         self._stops = tuple(stops)
         self._held = ""
-        self.stopped = False
+        self.matched: str | None = None
+        """The stop string that ended the text."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string was found."""
+        return self.matched is not None
 
     def feed(self, text: str) -> str:
         """Add `text`, return what is certainly before any stop string; see `stopped`."""
         if not self._stops or not text:
             return text
         text = self._held + text
-        start = self._first_match(text)
-        if start is not None:
-            self.stopped = True
+        if (match := self._first_match(text)) is not None:
+            start, self.matched = match
             self._held = ""
             return text[:start]
         certain = len(text) - self._length_of_possible_start(text)
@@ -38,12 +43,14 @@ class StopMatcher:
         text, self._held = self._held, ""
         return text
 
-    def _first_match(self, text: str) -> int | None:
-        """Return where the stop string begins that ends first."""
+    def _first_match(self, text: str) -> tuple[int, str] | None:
+        """Return the stop string that ends first, and where it begins."""
         ends = [
-            (start + len(stop), start) for stop in self._stops if (start := text.find(stop)) >= 0
+            (start + len(stop), start, stop)
+            for stop in self._stops
+            if (start := text.find(stop)) >= 0
         ]
-        return min(ends)[1] if ends else None
+        return min(ends)[1:] if ends else None
 
     def _length_of_possible_start(self, text: str) -> int:
         longest = max(map(len, self._stops)) - 1

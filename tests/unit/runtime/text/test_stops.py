@@ -15,23 +15,24 @@ def _chunks(text: str, sizes: list[int]) -> list[str]:
     return [*chunks, text]
 
 
-def _run(stops: list[str], chunks: list[str]) -> tuple[str, bool]:
+def _run(stops: list[str], chunks: list[str]) -> tuple[str, str | None]:
     matcher = StopMatcher(stops)
     told = ""
     for chunk in chunks:
         told += matcher.feed(chunk)
         if matcher.stopped:
-            return told, True
-    return told + matcher.finish(), False
+            return told, matcher.matched
+    return told + matcher.finish(), None
 
 
-def _by_definition(stops: list[str], text: str) -> tuple[str, bool]:
+def _by_definition(stops: list[str], text: str) -> tuple[str, str | None]:
     """Read one more character at a time until the text ends with a stop string."""
     for end in range(len(text) + 1):
         found = [stop for stop in stops if text[:end].endswith(stop)]
         if found:
-            return text[: end - max(map(len, found))], True
-    return text, False
+            longest = max(found, key=len)
+            return text[: end - len(longest)], longest
+    return text, None
 
 
 @given(stops=stop_strings, text=letters, sizes=st.lists(st.integers(0, 5), max_size=10))
