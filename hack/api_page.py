@@ -13,6 +13,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from radixloom_runtime.server import app, unsupported
+from radixloom_runtime.server.anthropic import schema as anthropic
 from radixloom_runtime.server.cache_control import PinRequest, UnpinRequest
 from radixloom_runtime.server.lifecycle import Lifecycle
 from radixloom_runtime.server.schema_chat import ChatRequest, Message
@@ -54,8 +55,8 @@ _HEAD = """# HTTP API
 
 What is accepted works: a parameter that is not carried out is a 400 that names it, and so is one
 that is not known. `null` means the default. Values are JSON's own types: `"5"` is no number.
-Errors are OpenAI's object, `{"error": {"message", "type", "param", "code"}}`. A running server
-describes itself under `/docs` and `/openapi.json`.
+Errors are OpenAI's object, `{"error": {"message", "type", "param", "code"}}`; under `/v1/messages`
+Anthropic's. A running server describes itself under `/docs` and `/openapi.json`.
 
 ## Endpoints
 
@@ -104,6 +105,28 @@ Accepted with any value, without effect, since they never change an answer: {nam
 
 _COMPLETIONS_TAIL = """
 Refused, except with a value that asks for nothing: {refused}. Accepted without effect: {names}.
+"""
+
+_ANTHROPIC = """
+## `POST /v1/messages`
+
+Anthropic's API. Errors, events and blocks are Anthropic's; `Authorization: Bearer` and `x-api-key`
+both bring a key. `usage.input_tokens` leaves out what was found in the cache, which is
+`cache_read_input_tokens`. Thinking is told as blocks of `thinking` with an empty signature. The
+`input` of a call that was cut off has what was complete, and one that is no JSON is
+`{"INVALID_JSON": text}`. `POST /v1/messages/count_tokens` takes what of these is not about the answer.
+
+| field | value | meaning |
+|---|---|---|
+"""
+
+_ANTHROPIC_TAIL = """
+Refused, except with a value that asks for nothing: {refused}.
+
+### Turns of a conversation
+
+| field | value | meaning |
+|---|---|---|
 """
 
 _SAMPLING_PARAMS = """
@@ -169,7 +192,14 @@ _FEATURES: tuple[tuple[str, str, str, str, str, str], ...] = (
     ("images, audio", "yes", "yes", "no", "no", "refused"),
     ("`/v1/responses`, `/v1/embeddings`", "yes", "yes", "no", "no", "404"),
     ("`/v1/score`, `/v1/rerank`", "no", "yes", "no", "no", "404"),
-    ("`/v1/messages` (Anthropic)", "no", "yes", "no", "no", "404"),
+    (
+        "`/v1/messages` (Anthropic)",
+        "no",
+        "yes",
+        "no",
+        "yes",
+        "not images, documents, server tools, budgets of thinking, batches",
+    ),
     (
         "`/generate` and its family",
         "no",
@@ -197,6 +227,9 @@ def page() -> str:
             _WITHOUT_EFFECT.format(names=without_effect),
             _lines(_parameters(CompletionRequest)),
             _COMPLETIONS_TAIL.format(refused=_names(unsupported.COMPLETIONS), names=without_effect),
+            _ANTHROPIC + _lines(_fields(anthropic.MessagesRequest)),
+            _ANTHROPIC_TAIL.format(refused=_names(anthropic.UNSUPPORTED)),
+            _lines(_fields(anthropic.AnthropicMessage)),
             *(_other(path, kind) for path, kind in _OTHERS),
             _SAMPLING_PARAMS + _lines(_fields(NativeSampling)),
             _TAIL,

@@ -34,8 +34,10 @@ def echo_engine(*flags: str) -> Launch:
 class HttpServer:
     """A server on a port of its own; entering it waits until it is ready."""
 
-    def __init__(self, launch: Launch, *, wait: bool = True, **settings: Any) -> None:
-        given = RuntimeSettings(model=FOLDER, port=0, host="127.0.0.1", **settings)
+    def __init__(
+        self, launch: Launch, *, wait: bool = True, model: Path = FOLDER, **settings: Any
+    ) -> None:
+        given = RuntimeSettings(model=model, port=0, host="127.0.0.1", **settings)
         self._settings = catalog.locate(given)
         self._launch = launch
         self._wait = wait
@@ -59,13 +61,13 @@ class HttpServer:
         assert not self._thread.is_alive(), "the server does not end"
         return self.outcome
 
-    def wait_until_ready(self) -> None:
+    def wait_until_ready(self, seconds: float = WAIT_SECONDS) -> None:
         """Poll `/readyz`."""
-        self.poll("/readyz", lambda response: response.status_code == 200)
+        self.poll("/readyz", lambda response: response.status_code == 200, seconds)
 
-    def poll(self, path: str, is_wanted: Any) -> httpx.Response:
+    def poll(self, path: str, is_wanted: Any, seconds: float = WAIT_SECONDS) -> httpx.Response:
         """Get `path` again and again until the answer is the wanted one."""
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline = time.monotonic() + seconds
         while not is_wanted(response := self.client.get(path)):
             assert time.monotonic() < deadline, f"still {response.status_code}: {response.text}"
             time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""From an order to the HTTP answer, the same for both endpoints.
+"""From an order to the HTTP answer, the same for all endpoints.
 
     start ─► wait for the engine's first word ─┬─ refused ─► 4xx
                                                ├─ stream  ─► SSE, a frame per turn of the loop
@@ -9,7 +9,8 @@ engine, streaming or not.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+import dataclasses
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import structlog
@@ -18,23 +19,42 @@ from starlette.responses import Response
 from starlette.types import Receive
 
 from radixloom_runtime.errors import RequestError
+from radixloom_runtime.server import generation as generations
 from radixloom_runtime.server import problems, sse
-from radixloom_runtime.server.form import Form
+from radixloom_runtime.server.caller import user_of
+from radixloom_runtime.server.catalog import ServedModel
+from radixloom_runtime.server.form import Form, ReplyForm
 from radixloom_runtime.server.generation import Choice, ChoiceDelta, Generation
+from radixloom_runtime.server.order import Order
 from radixloom_runtime.server.problems import ClientDisconnectedError
 from radixloom_runtime.server.replies import CachedTokens, Usage
+from radixloom_runtime.server.schema import TextRequest
+from radixloom_runtime.server.service import service_of
 from radixloom_runtime.text.pipeline import TextDelta
 
 FIRST_WORD_SECONDS = 1.0
 """A refusal by the engine comes at once, and should become a status rather than an event; a long
 queue must not keep the headers back."""
 
+Writing = Callable[[list[ChoiceDelta]], AsyncGenerator[bytes, None]]
+
 _T = TypeVar("_T")
 
 log = structlog.get_logger()
 
 
-async def whole(request: Request, form: Form, generation: Generation) -> Response:
+def prepare(request: Request, wanted: TextRequest, order: Order, model: ServedModel) -> Generation:
+    """Make the choices of an order, which is counted for who asks; nothing is sent yet."""
+    service = service_of(request)
+    order = dataclasses.replace(
+        order,
+        user=user_of(request, wanted.user),
+        timeout_seconds=wanted.timeout or service.request_timeout,
+    )
+    return generations.prepare(order, model.tokenizer, service.engine, service.metrics)
+
+
+async def whole(request: Request, form: ReplyForm, generation: Generation) -> Response:
     """Wait for all choices and answer with one JSON object."""
     try:
         generation.start()
@@ -46,14 +66,23 @@ async def whole(request: Request, form: Form, generation: Generation) -> Respons
 
 async def stream(form: Form, generation: Generation, *, with_usage: bool) -> Response:
     """Answer with server-sent events, unless the engine refuses at once."""
+    return await streamed(
+        generation, lambda first: _events(form, generation, first, with_usage=with_usage)
+    )
+
+
+async def streamed(generation: Generation, write: Writing) -> Response:
+    """Answer with the frames that `write` makes, unless the engine refuses at once.
+
+    `write` is given what the engine has said already.
+    """
     try:
         generation.start()
         first = await _first_word(generation)
     except BaseException:
         finish(generation)
         raise
-    events = _events(form, generation, first, with_usage=with_usage)
-    return sse.SseResponse(events, on_end=lambda: finish(generation))
+    return sse.SseResponse(write(first), on_end=lambda: finish(generation))
 
 
 async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, _T]) -> _T:
@@ -132,6 +161,7 @@ def joined(deltas: Sequence[ChoiceDelta]) -> ChoiceDelta:
             if has_logprobs
             else None,
             text_offsets=[offset for text in texts for offset in text.text_offsets],
+            stop_string=texts[-1].stop_string,
         ),
         is_first=True,
         prompt_logprobs=deltas[0].prompt_logprobs,

@@ -1,4 +1,4 @@
-"""The HTTP application: routes, the frame around them, and errors in OpenAI's form.
+"""The HTTP application: routes, the frame around them, and the form of errors.
 
 Bodies are read by `parsing` and not by FastAPI, whose errors have another form; FastAPI routes,
 and documents the schemas under `/docs`. Templates and tokenizing run in a thread: a long prompt
@@ -6,7 +6,6 @@ takes tens of milliseconds, in which running streams must go on.
 """
 
 import asyncio
-import dataclasses
 from http import HTTPStatus
 
 from fastapi import APIRouter, FastAPI, Request
@@ -20,7 +19,7 @@ from radixloom_runtime.server import (
     cache_control,
     chat,
     completions,
-    generation,
+    dialects,
     health,
     native,
     native_info,
@@ -28,7 +27,7 @@ from radixloom_runtime.server import (
     problems,
     tokenizing,
 )
-from radixloom_runtime.server.caller import user_of
+from radixloom_runtime.server.anthropic import routes as anthropic
 from radixloom_runtime.server.catalog import ServedModel
 from radixloom_runtime.server.form import Form
 from radixloom_runtime.server.frame import Frame
@@ -41,6 +40,7 @@ from radixloom_runtime.server.service import Service, service_of
 
 ENDPOINTS = frozenset(
     {"/v1/chat/completions", "/v1/completions", "/v1/models"}
+    | {"/v1/messages", "/v1/messages/count_tokens"}
     | {"/flush_cache", "/pin_prefix", "/unpin_prefix"}
     | {"/tokenize", "/detokenize"}
     | {"/generate", "/get_model_info", "/get_server_info", "/get_load"}
@@ -104,13 +104,7 @@ async def generate(request: Request) -> Response:
 async def _answer(
     request: Request, wanted: TextRequest, order: Order, form: Form, model: ServedModel
 ) -> Response:
-    service = service_of(request)
-    order = dataclasses.replace(
-        order,
-        user=user_of(request, wanted.user),
-        timeout_seconds=wanted.timeout or service.request_timeout,
-    )
-    work = generation.prepare(order, model.tokenizer, service.engine, service.metrics)
+    work = answering.prepare(request, wanted, order, model)
     if not wanted.stream:
         return await answering.whole(request, form, work)
     options = wanted.stream_options
@@ -124,6 +118,7 @@ def build(service: Service) -> FastAPI:
     app.state.service = service
     if not service.lifecycle.follows:
         app.include_router(router)
+        app.include_router(anthropic.router)
         app.include_router(cache_control.router)
         app.include_router(tokenizing.router)
         app.include_router(native_info.router)
@@ -134,17 +129,17 @@ def build(service: Service) -> FastAPI:
     return app
 
 
-async def _on_request_error(_: Request, error: Exception) -> Response:
+async def _on_request_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)  # noqa: S101 - what it is registered for
-    return problems.response(error)
+    return dialects.error_response(error, request.url.path)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
-    """Put what routing refuses (no such path, wrong method) into OpenAI's form."""
+    """Put what routing refuses (no such path, wrong method) into the path's form of errors."""
     assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
     reason = HTTPStatus(error.status_code).phrase.lower()
     refusal = RequestError(f"{request.method} {request.url.path}: {reason}")
-    content = problems.error_object(refusal)
-    return problems.json_response(
-        content, status=error.status_code, headers=dict(error.headers or {})
-    )
+    refusal.status = error.status_code
+    response = dialects.error_response(refusal, request.url.path)
+    response.headers.update(error.headers or {})
+    return response

@@ -1,6 +1,7 @@
 """What the endpoints do differently when they tell an answer.
 
-`ChatForm`, `CompletionForm` and `GenerateForm` implement this; `answering` drives each.
+`ChatForm`, `CompletionForm` and `GenerateForm` implement `Form`; `answering` drives each. Where the
+events of a stream have names, `event_stream` drives an `EventForm`.
 """
 
 from collections.abc import Sequence
@@ -8,11 +9,22 @@ from typing import Protocol
 
 import msgspec
 
+from radixloom_runtime.errors import RequestError
 from radixloom_runtime.server.generation import Choice, ChoiceDelta
 from radixloom_runtime.server.replies import Usage
 
 
-class Form(Protocol):
+class ReplyForm(Protocol):
+    """Turns whole answers into the struct of one endpoint."""
+
+    def reply(
+        self, answers: Sequence[ChoiceDelta], usage: Usage
+    ) -> msgspec.Struct | list[msgspec.Struct]:
+        """Return the whole answer; each choice is one delta that holds all of it."""
+        ...
+
+
+class Form(ReplyForm, Protocol):
     """Turns deltas of choices into the structs of one endpoint."""
 
     def opening(self, choices: Sequence[Choice]) -> list[msgspec.Struct]:
@@ -27,8 +39,29 @@ class Form(Protocol):
         """Return the chunk that ends a stream with `include_usage`."""
         ...
 
-    def reply(
-        self, answers: Sequence[ChoiceDelta], usage: Usage
-    ) -> msgspec.Struct | list[msgspec.Struct]:
-        """Return the whole answer; each choice is one delta that holds all of it."""
+
+class EventForm(ReplyForm, Protocol):
+    """Turns the one choice of a request into events that are told by name.
+
+    An event's name is the tag of its struct.
+    """
+
+    def opening(self, choice: Choice) -> list[msgspec.Struct]:
+        """Return the events before any token."""
+        ...
+
+    def events(self, delta: ChoiceDelta) -> list[msgspec.Struct]:
+        """Return the events of a delta."""
+        ...
+
+    def closing(self, usage: Usage) -> list[msgspec.Struct]:
+        """Return the events after the last token."""
+        ...
+
+    def broken_off(self, error: RequestError) -> list[msgspec.Struct]:
+        """Return the events that tell why nothing more comes."""
+        ...
+
+    def waiting(self) -> list[msgspec.Struct]:
+        """Return the events that keep a silent connection open."""
         ...

@@ -11,7 +11,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from radixloom_runtime.server import problems
+from radixloom_runtime.server import dialects, problems
 from radixloom_runtime.server.keys import UnauthorizedError
 from radixloom_runtime.server.service import Service
 
@@ -44,7 +44,10 @@ class Frame:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID_HEADER] = request_id
+                if dialects.is_anthropic(scope["path"]):
+                    headers[dialects.ANTHROPIC_REQUEST_ID_HEADER] = request_id
             await send(message)
 
         try:
@@ -73,15 +76,15 @@ class Frame:
                 await self._app(scope, receive, send_noting)
         except UnauthorizedError as error:
             log.info("request.unauthorized")
-            await problems.response(error)(scope, receive, send)
+            await dialects.error_response(error, scope["path"])(scope, receive, send)
         except problems.ClientDisconnectedError:
             log.info("request.disconnected")
         except Exception:
             log.exception("request.failed")
             if has_started:
                 raise  # half an answer is out: the connection must break
-            content = problems.internal_error_object(request_id)
-            await problems.json_response(content, status=500)(scope, receive, send)
+            defect = problems.InternalError(request_id)
+            await dialects.error_response(defect, scope["path"])(scope, receive, send)
 
     def _count(self, path: str, status: int) -> None:
         endpoint = path if path in self._endpoints else "other"

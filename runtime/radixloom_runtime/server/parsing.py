@@ -36,34 +36,35 @@ def documented(kind: type[BaseModel]) -> dict[str, Any]:
 
 async def chat_request(request: Request) -> ChatRequest:
     """Read and check a chat completion's body. Raises: `RequestError`."""
-    body = await _json_object(request)
+    body = await json_object(request)
     body = _without_effect_free(body, unsupported.CHAT)
     messages = body.get("messages")
     if isinstance(messages, list):
         body["messages"] = [_message(index, item) for index, item in enumerate(messages)]
-    return _validate(ChatRequest, body)
+    return validated(ChatRequest, body)
 
 
 async def completion_request(request: Request) -> CompletionRequest:
     """Read and check a text completion's body. Raises: `RequestError`."""
-    body = await _json_object(request)
-    return _validate(CompletionRequest, _without_effect_free(body, unsupported.COMPLETIONS))
+    body = await json_object(request)
+    return validated(CompletionRequest, _without_effect_free(body, unsupported.COMPLETIONS))
 
 
 async def generate_request(request: Request) -> GenerateRequest:
     """Read and check the body of `/generate`. Raises: `RequestError`."""
-    body = unsupported.without_unsupported(await _json_object(request), unsupported.NATIVE)
+    body = unsupported.without_unsupported(await json_object(request), unsupported.NATIVE)
     if body.get("sampling_params") is None:
         body.pop("sampling_params", None)
-    return _validate(GenerateRequest, body)
+    return validated(GenerateRequest, body)
 
 
 async def plain_request(request: Request, kind: type[RequestT]) -> RequestT:
     """Read and check a body that OpenAI does not define. Raises: `RequestError`."""
-    return _validate(kind, await _json_object(request))
+    return validated(kind, await json_object(request))
 
 
-async def _json_object(request: Request) -> dict[str, Any]:
+async def json_object(request: Request) -> dict[str, Any]:
+    """Read a body that is a JSON object. Raises: `RequestError`."""
     body = await _bytes(request)
     try:
         found = msgspec.json.decode(body)
@@ -114,7 +115,8 @@ def _message(index: int, message: Any) -> Any:
     return unsupported.without_unsupported(message, unsupported.MESSAGE, at=f"messages[{index}].")
 
 
-def _validate(kind: type[RequestT], body: dict[str, Any]) -> RequestT:
+def validated(kind: type[RequestT], body: dict[str, Any]) -> RequestT:
+    """Check a body against its schema. Raises: `RequestError` naming the parameter."""
     try:
         return kind.model_validate(body)
     except ValidationError as error:

@@ -53,6 +53,19 @@ class RequestTimeoutError(RequestError):
     kind = "timeout_error"
 
 
+class InternalError(RequestError):
+    """A defect of ours, of which the client is told no more than where to look it up."""
+
+    status = 500
+    kind = "server_error"
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            f"internal error; the server's log has it under request {request_id}",
+            code="internal_error",
+        )
+
+
 class ClientDisconnectedError(Exception):
     """Nobody waits for the answer any more."""
 
@@ -69,20 +82,8 @@ def error_object(error: RequestError) -> dict[str, Any]:
     }
 
 
-def internal_error_object(request_id: str) -> dict[str, Any]:
-    """Return the JSON object of an error of ours, which says nothing of its cause."""
-    return {
-        "error": {
-            "message": f"internal error; the server's log has it under request {request_id}",
-            "type": "server_error",
-            "param": None,
-            "code": "internal_error",
-        }
-    }
-
-
-def response(error: RequestError) -> Response:
-    """Return the HTTP answer of an error."""
+def headers_of(error: RequestError) -> dict[str, str]:
+    """Return what an error says in headers: whether, and when, to try again."""
     headers: dict[str, str] = {}
     if isinstance(error, OverloadedError | UnavailableError):
         headers["retry-after"] = str(math.ceil(error.retry_after_seconds))
@@ -90,7 +91,7 @@ def response(error: RequestError) -> Response:
         headers["x-should-retry"] = "false"  # OpenAI's clients would send it again, unasked
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
-    return json_response(error_object(error), status=error.status, headers=headers)
+    return headers
 
 
 def json_response(

@@ -19,6 +19,12 @@ def event(content: object) -> bytes:
     return b"data: " + _encoder.encode(content) + b"\n\n"
 
 
+def named_event(content: msgspec.Struct) -> bytes:
+    """Return one event with `content` as JSON, called by the tag of its struct."""
+    name = str(content.__struct_config__.tag)
+    return b"event: " + name.encode() + b"\n" + event(content)
+
+
 async def disconnected(receive: Receive) -> None:
     """Return when the client has closed the connection."""
     while (await receive())["type"] != "http.disconnect":

@@ -1,12 +1,19 @@
 """docs/api.md says what the code does, and of every OpenAI parameter what becomes of it."""
 
 import pytest
+from anthropic.types import message_count_tokens_params as counts
+from anthropic.types import message_create_params as messages
 from openai.types import completion_create_params as completions
 from openai.types.chat import completion_create_params as chats
 
 from hack import api_page
 from hack.api_page import PAGE, SOURCES, form_of, page
 from radixloom_runtime.server import unsupported
+from radixloom_runtime.server.anthropic.schema import (
+    UNSUPPORTED,
+    CountTokensRequest,
+    MessagesRequest,
+)
 from radixloom_runtime.server.schema_chat import ChatRequest
 from radixloom_runtime.server.schema_completions import CompletionRequest
 
@@ -14,6 +21,12 @@ OPENAI = {
     ChatRequest: {*chats.CompletionCreateParamsBase.__annotations__, "stream"},
     CompletionRequest: {*completions.CompletionCreateParamsBase.__annotations__, "stream"},
 }
+ANTHROPIC = {
+    MessagesRequest: {*messages.MessageCreateParamsBase.__annotations__, "stream"},
+    CountTokensRequest: {*counts.MessageCountTokensParams.__annotations__},
+}
+HEADERS = {"workspace_id"}
+"""What the client library takes as a parameter, and sends as a header."""
 REFUSED = {ChatRequest: unsupported.CHAT, CompletionRequest: unsupported.COMPLETIONS}
 
 
@@ -33,6 +46,11 @@ def test_every_parameter_of_openais_works_or_is_refused_by_name(kind):
     assert OPENAI[kind] <= known
 
 
+@pytest.mark.parametrize("kind", ANTHROPIC)
+def test_every_parameter_of_anthropics_works_or_is_refused_by_name(kind):
+    assert ANTHROPIC[kind] <= kind.model_fields.keys() | UNSUPPORTED.keys() | HEADERS
+
+
 @pytest.mark.parametrize("kind", OPENAI)
 def test_a_parameter_is_openais_or_its_source_is_told(kind):
     others = kind.model_fields.keys() - OPENAI[kind]
@@ -40,7 +58,7 @@ def test_a_parameter_is_openais_or_its_source_is_told(kind):
     assert not SOURCES.keys() & OPENAI[kind]
 
 
-@pytest.mark.parametrize("kind", OPENAI)
+@pytest.mark.parametrize("kind", [*OPENAI, *ANTHROPIC])
 def test_every_parameter_says_what_it_means(kind):
     assert [name for name, found in kind.model_fields.items() if not found.description] == []
 

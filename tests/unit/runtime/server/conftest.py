@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 import openai
 import pytest
+from support.demo_server import demo_server
 from support.http_server import HttpServer, echo_engine
 
 
@@ -19,3 +20,10 @@ def client(server: HttpServer) -> Iterator[openai.OpenAI]:
         base_url=f"{server.url}/v1", api_key="none", max_retries=0, timeout=20
     ) as connected:
         yield connected
+
+
+@pytest.fixture(scope="session")
+def demo() -> Iterator[HttpServer]:
+    """A server with the demo model, for slow tests."""
+    with demo_server() as running:
+        yield running
