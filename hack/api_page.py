@@ -114,7 +114,8 @@ Anthropic's API. Errors, events and blocks are Anthropic's; `Authorization: Bear
 both bring a key. `usage.input_tokens` leaves out what was found in the cache, which is
 `cache_read_input_tokens`. Thinking is told as blocks of `thinking` with an empty signature. The
 `input` of a call that was cut off has what was complete, and one that is no JSON is
-`{"INVALID_JSON": text}`. `POST /v1/messages/count_tokens` takes what of these is not about the answer.
+`{"INVALID_JSON": text}`. `POST /v1/messages/count_tokens` takes what of these is not about the
+answer.
 
 | field | value | meaning |
 |---|---|---|
