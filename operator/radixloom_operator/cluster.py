@@ -23,6 +23,7 @@ from radixloom_operator.naming import (
     KIND,
     PLURAL,
     REVISION_COMPONENT,
+    SCALE_MANAGER,
     SERVICE_LABEL,
     VERSION,
     selector,
@@ -154,6 +155,17 @@ class Cluster:
             "status": status,
         }
         self._apply(f"{_path(KIND, key.namespace, key.name)}/status", body)
+
+    def scale(self, seen: Manifest, replicas: int) -> None:
+        """Write the replicas of the `LLMService` that was `seen`, if nobody wrote it since."""
+        metadata = seen["metadata"]
+        body = {
+            "metadata": {"resourceVersion": metadata["resourceVersion"]},
+            "spec": {"replicas": replicas},
+        }
+        path = f"{_path(KIND, metadata['namespace'], metadata['name'])}/scale"
+        query = [("fieldManager", SCALE_MANAGER)]
+        self._write("PATCH", path, query=query, body=body, content_type=_MERGE)
 
     def create_once(self, manifest: Manifest) -> None:
         """Create an object; leave it as it is where it exists. Needs no right to read it."""

@@ -7,15 +7,17 @@
     Ready               every wanted slice answers, in the revision that the spec asks for
     Degraded            something is broken and does not mend itself
     Stalled             it goes on no further without help
+    AutoscalingActive   replicas follow the load, where they are to
 
 Reasons are those of the worst slice, so that `kubectl get llmsvc` tells loading from crashing and
 no TPU capacity from a wrong image.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from radixloom_operator.api.autoscaling import AutoscalingStatus
 from radixloom_operator.api.status_types import (
     Condition,
     ConditionType,
@@ -29,6 +31,11 @@ from radixloom_runtime.topology import Slice
 
 DEADLINE = "ProgressDeadlineExceeded"
 ROLLED_BACK = "RolledBack"
+_INACTIVE = {
+    "LoadUnknown": "a slice that serves does not tell its load, or none serves; fewer slices are"
+    " not made of it",
+    "ScaledToZero": "spec.replicas is 0; set it to 1 or more to have them follow the load",
+}
 
 Answer = tuple[ConditionType, Literal["True", "False", "Unknown"], str, str]
 """Type, status, reason, message of a condition."""
@@ -54,6 +61,8 @@ class Facts:
     """What the API server refused in this turn."""
     rollout: RolloutStatus | None = None
     """The change under way."""
+    autoscaling: AutoscalingStatus | None = None
+    """Where replicas are to follow the load."""
 
     @property
     def is_rolled_back(self) -> bool:
@@ -86,6 +95,7 @@ def accepted(
         _ready(facts, ready, updated, worst, is_rolling=is_rolling),
         _degraded(facts, worst),
         _stalled(facts, worst),
+        *_autoscaling(facts.autoscaling),
     )
     return _conditions(answers, facts.generation, previous, now=now)
 
@@ -236,6 +246,23 @@ def _stalled(facts: Facts, worst: PodState | None) -> Answer:
     if facts.rollout is not None and facts.rollout.failure is not None:
         return (kind, "True", facts.rollout.failure, _failure(facts))
     return (kind, "False", "AsExpected", "nothing waits for help")
+
+
+def _autoscaling(told: AutoscalingStatus | None) -> Iterator[Answer]:
+    """Say whether replicas follow the load; the reason stays the same while it goes up and down."""
+    kind = ConditionType.AUTOSCALING
+    if told is None:
+        return
+    if told.owner is not None:
+        remedy = (
+            "let it go, then set spec.replicas to another number, and they follow the load; or"
+            " take spec.autoscaling away"
+        )
+        yield (kind, "False", told.reason, f"{told.owner} owns spec.replicas; {remedy}")
+    elif told.reason in _INACTIVE:
+        yield (kind, "False", told.reason, _INACTIVE[told.reason])
+    else:
+        yield (kind, "True", "Active", f"replicas follow {told.metric}")
 
 
 def _failure(facts: Facts) -> str:

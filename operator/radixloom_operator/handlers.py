@@ -17,13 +17,14 @@ import kopf
 import structlog
 
 import radixloom_operator
+from radixloom_operator.autoscaling.meter import Meter
 from radixloom_operator.cluster import Cluster, Key, service_of
 from radixloom_operator.election import Election, Unopposed
 from radixloom_operator.errors import ClusterError, NotLeadingError, OperatorError
+from radixloom_operator.leaders import Leaders
 from radixloom_operator.naming import GROUP, PLURAL, SERVICE_LABEL, VERSION
 from radixloom_operator.reconcile import reconcile
 from radixloom_operator.settings import OperatorSettings
-from radixloom_operator.starts import Leaders
 from radixloom_operator.workqueue import WorkQueue
 
 log = structlog.stdlib.get_logger()
@@ -55,6 +56,7 @@ class Operator:
         self._cluster = cluster
         self._election = election
         self._leaders = Leaders()
+        self._meter = Meter(self._leaders, period_seconds=settings.autoscaling_seconds)
         self._queue: WorkQueue[Key] = WorkQueue(self._work)
         self._threads = ThreadPoolExecutor(settings.workers, thread_name_prefix="reconcile")
         self._resync_wanted = asyncio.Event()
@@ -190,6 +192,7 @@ class Operator:
             cluster=self._cluster,
             settings=self._settings,
             leaders=self._leaders,
+            meter=self._meter,
             now=datetime.now(UTC),
         )
         try:

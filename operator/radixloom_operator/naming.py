@@ -21,6 +21,8 @@ PLURAL = "llmservices"
 FIELD_MANAGER = "radixloom-operator"
 RECORD_MANAGER = "radixloom-operator-restarts"
 """Owns the record of a slice's restarts, so that applying the slice leaves it alone."""
+SCALE_MANAGER = "radixloom-operator-autoscaler"
+"""Owns the replicas of services that scale by load, until somebody else writes them."""
 
 SERVICE_LABEL = f"{GROUP}/service"
 """On everything the operator makes; its value is the LLMService's name."""

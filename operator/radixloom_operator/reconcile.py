@@ -18,9 +18,12 @@ import structlog
 from pydantic import ValidationError
 
 from radixloom_operator import progress, restarts, status, story
+from radixloom_operator.api.autoscaling import AutoscalingStatus
 from radixloom_operator.api.status_types import LLMServiceStatus, RolloutStatus
 from radixloom_operator.api.types import LLMService
 from radixloom_operator.api.validation import Problem, accept
+from radixloom_operator.autoscaling.meter import Meter
+from radixloom_operator.autoscaling.turn import Autoscaler
 from radixloom_operator.cluster import Cluster, Key
 from radixloom_operator.conditions import Facts
 from radixloom_operator.desired import Desired, desired_objects
@@ -32,9 +35,10 @@ from radixloom_operator.desired.revision import (
 )
 from radixloom_operator.errors import ClusterError
 from radixloom_operator.execution import History, Work, execute
+from radixloom_operator.leaders import Leaders
 from radixloom_operator.observed import Observed, World, observe
 from radixloom_operator.settings import OperatorSettings
-from radixloom_operator.starts import Leaders, startups
+from radixloom_operator.starts import startups
 from radixloom_operator.story import Chapter
 from radixloom_operator.times import write_time
 
@@ -59,6 +63,7 @@ def reconcile(
     cluster: Cluster,
     settings: OperatorSettings,
     leaders: Leaders,
+    meter: Meter,
     now: datetime,
 ) -> Turn:
     """Bring the service `key` one turn nearer to its spec.
@@ -72,7 +77,15 @@ def reconcile(
     before = _stored_status(key, manifest)
     world = cluster.world(key)
     scene = _Scene(
-        key, manifest, world, before, cluster=cluster, settings=settings, leaders=leaders, now=now
+        key,
+        manifest,
+        world,
+        before,
+        cluster=cluster,
+        settings=settings,
+        leaders=leaders,
+        meter=meter,
+        now=now,
     )
     history = read_history(scene.observed.revisions)
     service = accept(manifest)
@@ -96,6 +109,7 @@ class _Scene:
     cluster: Cluster
     settings: OperatorSettings
     leaders: Leaders
+    meter: Meter
     now: datetime
 
     @property
@@ -130,12 +144,25 @@ class _Scene:
             world = self.cluster.world_again(self.key, self.world)
             observed = observe(world, owner_uid=service.uid)
         observed, again = restarts.with_verdicts(observed, spec.restart, now)
-        facts = _facts(desired, wanted, rollout, work.failure)
+        scaling = self.autoscale(service, observed, work)
+        facts = _facts(desired, wanted, rollout, scaling, work.failure)
         told = startups(observed, self.before, self.leaders)
         after = status.accepted_status(facts, observed, self.before, told, now=write_time(now))
         self.tell(after, work)
         pauses = [again, progress.again_seconds(spec, rollout, now)]
+        pauses += [self.meter.period_seconds] if scaling else []
         return Turn(work.failure is None, min((one for one in pauses if one), default=None))
+
+    def autoscale(
+        self, service: LLMService, observed: Observed, work: Work
+    ) -> AutoscalingStatus | None:
+        """Have replicas follow the load; the next turn makes the slices."""
+        policy = service.spec.autoscaling
+        if policy is None:
+            return None
+        scaler = Autoscaler(self.meter, self.cluster)
+        before = self.before.autoscaling
+        return scaler.turn(policy, self.manifest, observed, before, work=work, now=self.now)
 
     def tell(self, after: LLMServiceStatus, work: Work) -> None:
         """Write the status where it changed, and this turn's events in the order of the story."""
@@ -154,6 +181,7 @@ def _facts(
     desired: Desired,
     wanted: Revision,
     rollout: RolloutStatus | None,
+    scaling: AutoscalingStatus | None,
     failure: Problem | None,
 ) -> Facts:
     spec = desired.service.spec
@@ -169,6 +197,7 @@ def _facts(
         hardware=desired.hardware,
         failure=failure,
         rollout=rollout,
+        autoscaling=scaling,
     )
 
 

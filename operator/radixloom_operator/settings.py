@@ -53,6 +53,11 @@ class OperatorSettings(BaseSettings):
         description="Every service is reconciled at least this often, should a watch have died"
         " without a word.",
     )
+    autoscaling_seconds: float = Field(
+        default=15.0,
+        ge=1,
+        description="How often the load of a service with spec.autoscaling is measured.",
+    )
     workers: int = Field(
         default=16, ge=1, le=64, description="Services reconciled at the same time."
     )

@@ -7,53 +7,10 @@ A leader is asked once for each start, when it is ready (`GET /startupz`), and w
 in the status. One that cannot be reached, as from outside the cluster, is told by its pod alone.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
-
-import structlog
-import urllib3
-from pydantic import BaseModel, ValidationError
-
 from radixloom_operator.api.status_types import LLMServiceStatus, SliceStartup
+from radixloom_operator.leaders import Leaders
 from radixloom_operator.observed import Observed, ObservedPod
 from radixloom_operator.times import parse_time
-
-log = structlog.stdlib.get_logger()
-
-_TIMEOUT = urllib3.Timeout(connect=1.0, read=2.0)
-_LARGEST_REPORT = 1 << 16
-
-
-class EngineReport(BaseModel):
-    """What a leader says of its start; what else it says is its own affair."""
-
-    start_seconds: dict[str, float]
-    num_buckets: int
-    compile_cache_hits: int
-
-
-@dataclass(frozen=True, slots=True)
-class Leaders:
-    """Asks leaders; safe to share between threads."""
-
-    _pool: urllib3.PoolManager = field(
-        default_factory=lambda: urllib3.PoolManager(timeout=_TIMEOUT, retries=False)
-    )
-
-    def report(self, address: str) -> EngineReport | None:
-        """Ask the leader at `address` (host:port); None when it does not answer as it should."""
-        try:
-            answer = self._pool.request(
-                "GET", f"http://{address}/startupz", preload_content=False, redirect=False
-            )
-            try:
-                body: Any = answer.read(_LARGEST_REPORT)
-            finally:
-                answer.release_conn()
-            return EngineReport.model_validate_json(body)
-        except (urllib3.exceptions.HTTPError, ValidationError) as error:
-            log.info("leader.unreachable", address=address, error=str(error)[:200])
-            return None
 
 
 def startups(

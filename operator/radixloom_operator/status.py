@@ -46,6 +46,7 @@ def accepted_status(
         current_revision=current,
         update_revision=facts.wanted_revision,
         rollout=rollout,
+        autoscaling=facts.autoscaling,
         slice=_slice_info(facts.hardware),
         slices=tuple(_slice_status(one, startups.get(one.index)) for one in observed.slices),
         conditions=accepted(facts, observed, previous, is_rolling=is_rolling, now=now),

@@ -45,6 +45,7 @@ def transitions(before: LLMServiceStatus, after: LLMServiceStatus) -> Iterator[C
     yield from _completion(before, after)
     yield from _failed_change(before, after)
     yield from _serving(before, after)
+    yield from _autoscaling(before, after)
 
 
 def acceptance(before: LLMServiceStatus, after: LLMServiceStatus) -> Iterator[Chapter]:
@@ -117,6 +118,13 @@ def _serving(before: LLMServiceStatus, after: LLMServiceStatus) -> Iterator[Chap
     was, now = _condition(before, "Ready"), _condition(after, "Ready")
     if now and now.status == "True" and (was is None or was.status != "True"):
         yield Chapter("Normal", "Serving", f"clients use {after.url}")
+
+
+def _autoscaling(before: LLMServiceStatus, after: LLMServiceStatus) -> Iterator[Chapter]:
+    was, now = _condition(before, "AutoscalingActive"), _condition(after, "AutoscalingActive")
+    owned = after.autoscaling is not None and after.autoscaling.owner is not None
+    if now and owned and (was is None or was.message != now.message):
+        yield Chapter("Warning", now.reason, now.message)
 
 
 def _trouble(after: LLMServiceStatus) -> str:

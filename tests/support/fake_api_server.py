@@ -1,8 +1,9 @@
 """A small API server over real HTTP, for the parts of the operator that talk to one.
 
-It stores objects, lists them by label, takes server-side apply (by merging), status patches and
-conditional deletes, and makes a StatefulSet's pods when asked to. What depends on the real thing
-(field ownership, CEL, garbage collection) is tested against a real cluster.
+It stores objects, lists them by label, takes server-side apply (by merging), status patches,
+replicas through /scale and conditional deletes, and makes a StatefulSet's pods when asked to. What
+depends on the real thing (field ownership, CEL, garbage collection) is tested against a real
+cluster.
 """
 
 import copy
@@ -51,6 +52,7 @@ class Store:
         changed = before.get("spec") != manifest["spec"]
         merged = {**copy.deepcopy(manifest), "status": before.get("status")}
         merged["metadata"]["generation"] = generation + (1 if changed else 0)
+        merged["metadata"]["resourceVersion"] = str(next(self.counter))
         self.objects[path] = {key: value for key, value in merged.items() if value}
 
     def find(self, plural: str, name: str) -> Manifest:
@@ -79,6 +81,7 @@ class Store:
                         "uid": f"pod-{next(self.counter)}",
                         "labels": {**labels, POD_INDEX_LABEL: str(host)},
                     },
+                    "spec": one["spec"]["template"]["spec"],
                     "status": status,
                 }
         for path in [path for path in self.objects if "/pods/" in path and path not in wanted]:
@@ -155,6 +158,8 @@ def _answer(
             return _replace(store, path, body)
         case "PATCH" if path.endswith("/status"):
             return _patch_status(store, path.removesuffix("/status"), body)
+        case "PATCH" if path.endswith("/scale"):
+            return _scale(store, path.removesuffix("/scale"), query, body)
         case "PATCH":
             return 200, _put(store, "PATCH", path, _merge(store.objects.get(path, {}), body))
         case _:
@@ -222,6 +227,31 @@ def _patch_status(store: Store, path: str, body: Manifest) -> tuple[int, Manifes
     if live.get("status") != body["status"]:
         live["status"] = body["status"]
         store.writes.append(f"PATCH {path}/status")
+    return 200, live
+
+
+def _scale(
+    store: Store, path: str, query: dict[str, list[str]], body: Manifest
+) -> tuple[int, Manifest]:
+    """Take replicas for what was read last, and write down whose they are."""
+    live = store.objects.get(path)
+    if live is None:
+        return 404, {"message": "not found"}
+    metadata = live["metadata"]
+    if body["metadata"]["resourceVersion"] != metadata.get("resourceVersion"):
+        return 409, {"message": "the object has been modified", "reason": "Conflict"}
+    metadata["resourceVersion"] = str(next(store.counter))
+    metadata["generation"] += 1
+    metadata["managedFields"] = [
+        {
+            "manager": query["fieldManager"][0],
+            "operation": "Update",
+            "subresource": "scale",
+            "fieldsV1": {"f:spec": {"f:replicas": {}}},
+        }
+    ]
+    live["spec"]["replicas"] = body["spec"]["replicas"]
+    store.writes.append(f"PATCH {path}/scale")
     return 200, live
 
 

@@ -129,6 +129,22 @@ SOUND = (
             "spec.restart": {"maxRestarts": 0, "windowSeconds": 60},
         },
     ),
+    Case(
+        "replicas that follow the load",
+        {"spec.autoscaling": {"maxReplicas": 4, "target": {"value": 16}}},
+    ),
+    Case(
+        "everything of autoscaling",
+        {
+            "spec.autoscaling": {
+                "minReplicas": 2,
+                "maxReplicas": 2,
+                "target": {"metric": "KVCachePercent", "value": 100},
+                "scaleUp": {"stabilizationSeconds": 60},
+                "scaleDown": {"stabilizationSeconds": 0},
+            }
+        },
+    ),
     Case("spot nodes", {**tpu("v6e", "2x2"), "spec.tpu.provisioning": "Spot"}),
     Case(
         "reserved nodes of another project",
@@ -144,6 +160,36 @@ SOUND = (
 )
 
 REFUSED = (
+    Case(
+        "fewer at the least than at the most",
+        {"spec.autoscaling": {"minReplicas": 3, "maxReplicas": 2, "target": {"value": 1}}},
+        "minReplicas must not exceed maxReplicas",
+    ),
+    Case(
+        "a cache more than full",
+        {
+            "spec.autoscaling": {
+                "maxReplicas": 2,
+                "target": {"metric": "KVCachePercent", "value": 101},
+            }
+        },
+        "value is at most 100 for KVCachePercent",
+    ),
+    Case(
+        "autoscaling without end",
+        {"spec.autoscaling": {"target": {"value": 1}}},
+        "spec.autoscaling.maxReplicas: Required value",
+    ),
+    Case(
+        "autoscaling to zero",
+        {"spec.autoscaling": {"minReplicas": 0, "maxReplicas": 2, "target": {"value": 1}}},
+        "greater than or equal to 1",
+    ),
+    Case(
+        "load by a feeling",
+        {"spec.autoscaling": {"maxReplicas": 2, "target": {"metric": "Mood", "value": 1}}},
+        "Unsupported value",
+    ),
     Case(
         "a reservation without a name",
         {**tpu("v5p", "2x2x1"), "spec.tpu.provisioning": "Reservation"},

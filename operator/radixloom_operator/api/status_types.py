@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from radixloom_operator.api.autoscaling import AutoscalingStatus
 from radixloom_operator.api.model import ApiModel
 
 
@@ -18,6 +19,7 @@ class ConditionType(StrEnum):
     READY = "Ready"
     DEGRADED = "Degraded"
     STALLED = "Stalled"
+    AUTOSCALING = "AutoscalingActive"
 
 
 class Condition(ApiModel):
@@ -28,7 +30,8 @@ class Condition(ApiModel):
         description="Accepted: the spec can be served. CapacityAvailable: every pod has a node."
         " Progressing: something is under way. Serving: at least one slice answers. Ready: every"
         " slice answers as the spec asks. Degraded: something is broken. Stalled: it goes on no"
-        " further without help.",
+        " further without help. AutoscalingActive: replicas follow the load (only where the spec"
+        " has autoscaling).",
     )
     status: Literal["True", "False", "Unknown"] = Field(description="The answer.")
     reason: str = Field(
@@ -158,6 +161,9 @@ class LLMServiceStatus(ApiModel):
     update_revision: str = Field(default="", description="Revision that the spec asks for.")
     rollout: RolloutStatus | None = Field(
         default=None, description="The change under way, until every slice has it."
+    )
+    autoscaling: AutoscalingStatus | None = Field(
+        default=None, description="What autoscaling last saw and did."
     )
     slice: SliceInfo | None = Field(default=None, description="One replica's hardware.")
     slices: tuple[SliceStatus, ...] = Field(

@@ -14,6 +14,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from radixloom_operator.api.autoscaling import Autoscaling
 from radixloom_operator.api.hardware import TpuSlice
 from radixloom_operator.api.model import QUANTITY_PATTERN, ApiModel, ObjectName, cel, rule
 from radixloom_operator.api.network import Network
@@ -358,6 +359,12 @@ class LLMServiceSpec(ApiModel):
         ge=0,
         le=1000,
         description="Slices that serve the model, each a whole copy of it.",
+    )
+    autoscaling: Autoscaling | None = Field(
+        default=None,
+        description="Replicas that follow the load. The operator writes spec.replicas, unless"
+        " another autoscaler does through /scale, or a manifest has it that was applied server-side"
+        " (status.autoscaling.reason ReplicasOwnedElsewhere). With replicas 0 it waits.",
     )
     paused: bool = Field(
         default=False,

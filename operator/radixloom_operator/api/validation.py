@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from radixloom_operator.api.autoscaling import LoadMetric
 from radixloom_operator.api.hardware import Provisioning, slice_of
 from radixloom_operator.api.location import LocationError, model_location
 from radixloom_operator.api.model import quantity_value
@@ -204,6 +205,26 @@ def devices_are_shared_out(service: LLMService) -> Problem | None:
     return None
 
 
+def autoscaling_has_room(service: LLMService) -> Problem | None:
+    """The least is not above the most, and no cache is more than full."""
+    wanted = service.spec.autoscaling
+    if wanted is None:
+        return None
+    if wanted.min_replicas > wanted.max_replicas:
+        return Problem(
+            "InvalidSpec",
+            f"spec.autoscaling: minReplicas {wanted.min_replicas} exceeds maxReplicas"
+            f" {wanted.max_replicas}; set it lower",
+        )
+    if wanted.target.metric is LoadMetric.KV_CACHE and wanted.target.value > 100:
+        return Problem(
+            "InvalidSpec",
+            f"spec.autoscaling.target: value {wanted.target.value} is no part of a KV cache in"
+            " percent; set it to 100 or less",
+        )
+    return None
+
+
 RULES: tuple[Rule, ...] = (
     name_leaves_room,
     slice_exists,  # hosts, chips and selectors follow from it
@@ -213,6 +234,7 @@ RULES: tuple[Rule, ...] = (
     clients_are_named,
     drain_has_time,
     rollout_can_go_on,
+    autoscaling_has_room,
 )
 
 RULES_OF_A_SLICE: tuple[Rule, ...] = (devices_are_shared_out, weights_fit)

@@ -25,7 +25,9 @@ from radixloom_operator.settings import OperatorSettings
 
 log = structlog.stdlib.get_logger()
 
-UNVERSIONED_FIELDS = frozenset({"replicas", "paused", "restart", "rollout", "network"})
+UNVERSIONED_FIELDS = frozenset(
+    {"replicas", "autoscaling", "paused", "restart", "rollout", "network"}
+)
 """Fields that say how many slices there are, how they change and who reaches them; all others may
 make a pod."""
 

@@ -168,6 +168,7 @@ def test_every_setting_of_the_operator_is_one_that_it_knows(render, monkeypatch)
         "operator.logLevel=debug",
         "operator.logFormat=text",
         "operator.resyncSeconds=60",
+        "operator.autoscalingSeconds=5",
         "operator.workers=8",
         "operator.leaseSeconds=20",
     )
@@ -182,6 +183,7 @@ def test_every_setting_of_the_operator_is_one_that_it_knows(render, monkeypatch)
     assert settings.image_pull_policy == "Always"
     assert (settings.log_level, settings.log_format) == ("debug", "text")
     assert (settings.resync_seconds, settings.workers, settings.lease_seconds) == (60, 8, 20)
+    assert settings.autoscaling_seconds == 5
 
 
 def test_the_default_resync_and_workers_survive_helms_number_formats(render, monkeypatch):

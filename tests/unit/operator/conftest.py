@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.fake_api_server import Store, fake_api_server
+from support.leader import Leader
 
 from radixloom_operator.cluster import Cluster
 
@@ -13,3 +14,10 @@ def server() -> Iterator[tuple[Store, Cluster]]:
     """An API server of this test's own, and a connection to it."""
     with fake_api_server() as pair:
         yield pair
+
+
+@pytest.fixture
+def leader() -> Iterator[Leader]:
+    """A leader of this test's own, that answers over HTTP."""
+    with Leader().serving() as one:
+        yield one

@@ -1,73 +1,17 @@
 """Whole stories: a service, an API server, and the operator between them."""
 
 import contextlib
-import copy
-import itertools
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from support.fake_api_server import fake_api_server
 from support.kubernetes_objects import CRASHING
-from support.llmservice_cases import manifest, tpu
+from support.llmservice_cases import tpu
+from support.play import Play
 
-from radixloom_operator.cluster import Key
 from radixloom_operator.errors import ClusterError
-from radixloom_operator.naming import RECORD_ANNOTATION
-from radixloom_operator.reconcile import reconcile
 from radixloom_operator.settings import OperatorSettings
-from radixloom_operator.starts import Leaders
 
-KEY = Key("default", "chat")
 SETTINGS = OperatorSettings()
-START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-class Play:
-    """One service from apply to the end."""
-
-    def __init__(self, server) -> None:
-        self.store, self.cluster = server
-        self.leaders, self.settings = Leaders(), SETTINGS
-        self._seconds = itertools.count()
-
-    def apply(self, change=None) -> None:
-        self.store.put_service(manifest(change))
-
-    def turn(self) -> bool:
-        """Take a turn; return whether nothing was refused."""
-        now = START + timedelta(seconds=next(self._seconds))
-        turn = reconcile(
-            KEY, cluster=self.cluster, settings=self.settings, leaders=self.leaders, now=now
-        )
-        return turn.is_settled
-
-    def settle(self, turns: int = 12) -> None:
-        for _ in range(turns):
-            self.turn()
-            self.store.run_statefulsets()
-
-    def condition(self, kind: str) -> tuple[str, str]:
-        conditions = self.store.find("llmservices", "chat")["status"]["conditions"]
-        (found,) = (one for one in conditions if one["type"] == kind)
-        return found["status"], found["reason"]
-
-    def status(self, name: str):
-        return self.store.find("llmservices", "chat")["status"][name]
-
-    def told(self) -> list[str]:
-        events = [one for path, one in self.store.objects.items() if "/events/" in path]
-        return [one["reason"] for one in sorted(events, key=lambda one: one["metadata"]["name"])]
-
-    def snapshot(self) -> dict:
-        """Return everything but events, statuses and uids, which the records name too."""
-        found = copy.deepcopy(self.store.objects)
-        for one in found.values():
-            one["metadata"].get("annotations", {}).pop(RECORD_ANNOTATION, None)
-        return {
-            path: {**one, "metadata": {**one["metadata"], "uid": ""}, "status": {}}
-            for path, one in found.items()
-            if "/events/" not in path and "/secrets/" not in path
-        }
 
 
 @pytest.fixture

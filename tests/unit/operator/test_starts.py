@@ -1,59 +1,15 @@
 """What a start took: of its pod, and of its leader's own report over HTTP."""
 
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from support.kubernetes_objects import OWNER_UID, READY, pod, statefulset
-from typing_extensions import override
+from support.leader import REPORT
 
 from radixloom_operator.api.status_types import LLMServiceStatus, SliceStartup, SliceStatus
+from radixloom_operator.leaders import Leaders
 from radixloom_operator.observed import Observed, World, observe
-from radixloom_operator.starts import Leaders, startups
-
-REPORT = {
-    "start_seconds": {"weights": 12.34, "compile": 5.06, "total": 20.0},
-    "num_buckets": 8,
-    "compile_cache_hits": 8,
-    "something": "else",
-}
-
-
-class Leader:
-    """Answers /startupz as a leader does; `answer` is its status and body."""
-
-    def __init__(self) -> None:
-        self.answer: tuple[int, bytes] = (200, json.dumps(REPORT).encode())
-        self.asked: list[str] = []
-        leader = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                leader.asked.append(self.path)
-                status, body = leader.answer
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            @override
-            def log_message(self, format: str, *args: object) -> None:
-                """Say nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-
-
-@pytest.fixture
-def leader() -> Iterator[Leader]:
-    found = Leader()
-    thread = threading.Thread(target=found.server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
-    thread.join()
+from radixloom_operator.starts import startups
 
 
 def started(port: int, *, second: int = 20, is_ready: bool = True) -> Observed:
@@ -101,7 +57,7 @@ NONE = LLMServiceStatus()
 
 
 def test_a_start_is_told_phase_by_phase(leader):
-    port = leader.server.server_address[1]
+    port = leader.port
     told = startups(started(port), NONE, Leaders())[0]
     assert told == SliceStartup(
         started="2026-01-01T00:00:20Z",
@@ -115,13 +71,13 @@ def test_a_start_is_told_phase_by_phase(leader):
 
 
 def test_one_step_that_was_compiled_is_no_hit(leader):
-    leader.answer = (200, json.dumps({**REPORT, "compile_cache_hits": 7}).encode())
-    told = startups(started(leader.server.server_address[1]), NONE, Leaders())[0]
+    leader.startup = (200, json.dumps({**REPORT, "compile_cache_hits": 7}).encode())
+    told = startups(started(leader.port), NONE, Leaders())[0]
     assert told.compile_cache_hit is False
 
 
 def test_a_start_that_is_told_is_not_asked_of_again_and_another_is(leader):
-    port = leader.server.server_address[1]
+    port = leader.port
     first = startups(started(port), NONE, Leaders())[0]
     assert startups(started(port), status_with(first), Leaders())[0] == first
     assert len(leader.asked) == 1
@@ -131,7 +87,7 @@ def test_a_start_that_is_told_is_not_asked_of_again_and_another_is(leader):
 
 
 def test_who_starts_again_keeps_its_last_start_until_it_is_ready(leader):
-    port = leader.server.server_address[1]
+    port = leader.port
     first = startups(started(port), NONE, Leaders())[0]
     now = started(port, second=90, is_ready=False)
     assert startups(now, status_with(first), Leaders()) == {0: first}
@@ -151,8 +107,8 @@ def test_who_starts_again_keeps_its_last_start_until_it_is_ready(leader):
     ],
 )
 def test_a_leader_that_answers_otherwise_is_told_by_its_pod_alone(leader, answer):
-    leader.answer = answer
-    told = startups(started(leader.server.server_address[1]), NONE, Leaders())[0]
+    leader.startup = answer
+    told = startups(started(leader.port), NONE, Leaders())[0]
     assert (told.weights_seconds, told.compile_cache_hit) == (None, None)
     assert told.total_seconds == 50.0
 

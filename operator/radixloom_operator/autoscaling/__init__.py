@@ -1,0 +1,1 @@
+"""Replicas that follow the load: measured (meter), decided (decision), written (turn)."""
