@@ -16,6 +16,8 @@ from radixloom_runtime.server import app, unsupported
 from radixloom_runtime.server.anthropic import schema as anthropic
 from radixloom_runtime.server.cache_control import PinRequest, UnpinRequest
 from radixloom_runtime.server.lifecycle import Lifecycle
+from radixloom_runtime.server.responses import schema as responses
+from radixloom_runtime.server.responses.store import MAX_BYTES, MAX_RESPONSES
 from radixloom_runtime.server.schema_chat import ChatRequest, Message
 from radixloom_runtime.server.schema_completions import CompletionRequest
 from radixloom_runtime.server.schema_native import GenerateRequest, NativeSampling
@@ -107,6 +109,23 @@ _COMPLETIONS_TAIL = """
 Refused, except with a value that asks for nothing: {refused}. Accepted without effect: {names}.
 """
 
+_RESPONSES = """
+## `POST /v1/responses`
+
+OpenAI's newer API. Items are `message`, `reasoning` (told as it is, never summed up),
+`function_call` and `function_call_output`. A response is kept in the memory of the server that
+answered, for the API key that asked: the latest {count:,} ones, {megabytes} MB in all with what led
+to them. Another replica does not have it, and a restart forgets it: send the items themselves where
+that matters.
+
+| field | value | meaning |
+|---|---|---|
+"""
+
+_RESPONSES_TAIL = """
+Refused, except with a value that asks for nothing: {refused}. Accepted without effect: {names}.
+"""
+
 _ANTHROPIC = """
 ## `POST /v1/messages`
 
@@ -191,7 +210,15 @@ _FEATURES: tuple[tuple[str, str, str, str, str, str], ...] = (
     ("`/tokenize`, `/detokenize`", "no", "yes", "no", "yes", ""),
     ("pinned prefixes", "no", "no", "no", "yes", "`/pin_prefix`"),
     ("images, audio", "yes", "yes", "no", "no", "refused"),
-    ("`/v1/responses`, `/v1/embeddings`", "yes", "yes", "no", "no", "404"),
+    (
+        "`/v1/responses`",
+        "yes",
+        "yes",
+        "no",
+        "yes",
+        "functions alone; stored in one server's memory",
+    ),
+    ("`/v1/embeddings`", "yes", "yes", "no", "no", "404"),
     ("`/v1/score`, `/v1/rerank`", "no", "yes", "no", "no", "404"),
     (
         "`/v1/messages` (Anthropic)",
@@ -228,6 +255,12 @@ def page() -> str:
             _WITHOUT_EFFECT.format(names=without_effect),
             _lines(_parameters(CompletionRequest)),
             _COMPLETIONS_TAIL.format(refused=_names(unsupported.COMPLETIONS), names=without_effect),
+            _RESPONSES.format(count=MAX_RESPONSES, megabytes=MAX_BYTES // 2**20),
+            _lines(_fields(responses.ResponseRequest)),
+            _RESPONSES_TAIL.format(
+                refused=_names(responses.UNSUPPORTED),
+                names=_names(sorted(responses.WITHOUT_EFFECT)),
+            ),
             _ANTHROPIC + _lines(_fields(anthropic.MessagesRequest)),
             _ANTHROPIC_TAIL.format(refused=_names(anthropic.UNSUPPORTED)),
             _lines(_fields(anthropic.AnthropicMessage)),

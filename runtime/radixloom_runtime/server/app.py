@@ -32,6 +32,7 @@ from radixloom_runtime.server.catalog import ServedModel
 from radixloom_runtime.server.form import Form
 from radixloom_runtime.server.frame import Frame
 from radixloom_runtime.server.order import Order, check_model
+from radixloom_runtime.server.responses import routes as responses
 from radixloom_runtime.server.schema import TextRequest
 from radixloom_runtime.server.schema_chat import ChatRequest
 from radixloom_runtime.server.schema_completions import CompletionRequest
@@ -40,7 +41,7 @@ from radixloom_runtime.server.service import Service, service_of
 
 ENDPOINTS = frozenset(
     {"/v1/chat/completions", "/v1/completions", "/v1/models"}
-    | {"/v1/messages", "/v1/messages/count_tokens"}
+    | {"/v1/responses", "/v1/messages", "/v1/messages/count_tokens"}
     | {"/flush_cache", "/pin_prefix", "/unpin_prefix"}
     | {"/tokenize", "/detokenize"}
     | {"/generate", "/get_model_info", "/get_server_info", "/get_load"}
@@ -118,6 +119,7 @@ def build(service: Service) -> FastAPI:
     app.state.service = service
     if not service.lifecycle.follows:
         app.include_router(router)
+        app.include_router(responses.router)
         app.include_router(anthropic.router)
         app.include_router(cache_control.router)
         app.include_router(tokenizing.router)

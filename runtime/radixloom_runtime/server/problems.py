@@ -5,6 +5,7 @@ logged with its traceback, and tells the client no more than the request's id.
 """
 
 import math
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -68,6 +69,15 @@ class InternalError(RequestError):
 
 class ClientDisconnectedError(Exception):
     """Nobody waits for the answer any more."""
+
+
+def renamed(error: RequestError, names: Mapping[str, str]) -> RequestError:
+    """Say in an error of a chat what its parameter is called in another API."""
+    ours = error.param or ""
+    theirs = names.get(ours, ours).replace(".function.", ".")  # tools lie flat there
+    error.args = (error.args[0].replace(f"{ours}:", f"{theirs}:", 1),)
+    error.param = theirs or None
+    return error
 
 
 def error_object(error: RequestError) -> dict[str, Any]:

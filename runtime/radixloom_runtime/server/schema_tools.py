@@ -4,7 +4,15 @@ import json
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    field_validator,
+)
 
 MAX_TOOLS = 128
 """OpenAI's."""
@@ -53,6 +61,17 @@ class Tool(BaseModel):
         return {"type": self.type, "function": function}
 
 
+def object_as_text(value: str) -> str:
+    """Check that a call's arguments are a JSON object; none are an empty one."""
+    try:
+        found = json.loads(value or "{}")
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"must be a JSON object as text: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError("must be a JSON object as text")  # noqa: TRY004 - pydantic's protocol
+    return value or "{}"
+
+
 class CalledFunction(BaseModel):
     """The function of an earlier call."""
 
@@ -61,19 +80,8 @@ class CalledFunction(BaseModel):
     )
 
     name: str
-    arguments: str
+    arguments: Annotated[str, AfterValidator(object_as_text)]
     """A JSON object, as text."""
-
-    @field_validator("arguments")
-    @classmethod
-    def _is_an_object(cls, value: str) -> str:
-        try:
-            found = json.loads(value or "{}")
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"must be a JSON object as text: {error}") from error
-        if not isinstance(found, dict):
-            raise ValueError("must be a JSON object as text")  # noqa: TRY004 - pydantic's protocol
-        return value or "{}"
 
 
 class ToolCall(BaseModel):

@@ -9,6 +9,7 @@ from radixloom_runtime.metrics import Metrics
 from radixloom_runtime.server.engine_client import EngineClient
 from radixloom_runtime.server.keys import Keys
 from radixloom_runtime.server.lifecycle import Lifecycle
+from radixloom_runtime.server.responses.store import ResponseStore
 from radixloom_runtime.settings import MAX_BODY_BYTES
 
 
@@ -24,6 +25,7 @@ class Service:
     keys: Keys = field(default_factory=Keys)
     """Who may ask."""
     max_body_bytes: int = MAX_BODY_BYTES
+    responses: ResponseStore = field(default_factory=ResponseStore)
 
 
 def service_of(request: Request) -> Service:

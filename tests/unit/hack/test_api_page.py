@@ -5,6 +5,7 @@ from anthropic.types import message_count_tokens_params as counts
 from anthropic.types import message_create_params as messages
 from openai.types import completion_create_params as completions
 from openai.types.chat import completion_create_params as chats
+from openai.types.responses import response_create_params as responses
 
 from hack import api_page
 from hack.api_page import PAGE, SOURCES, form_of, page
@@ -14,6 +15,8 @@ from radixloom_runtime.server.anthropic.schema import (
     CountTokensRequest,
     MessagesRequest,
 )
+from radixloom_runtime.server.responses import schema as response_schema
+from radixloom_runtime.server.responses.schema import ResponseRequest
 from radixloom_runtime.server.schema_chat import ChatRequest
 from radixloom_runtime.server.schema_completions import CompletionRequest
 
@@ -51,6 +54,12 @@ def test_every_parameter_of_anthropics_works_or_is_refused_by_name(kind):
     assert ANTHROPIC[kind] <= kind.model_fields.keys() | UNSUPPORTED.keys() | HEADERS
 
 
+def test_every_parameter_of_a_response_works_or_is_refused_by_name():
+    known = ResponseRequest.model_fields.keys() | response_schema.UNSUPPORTED.keys()
+    openais = {*responses.ResponseCreateParamsBase.__annotations__, "stream"}
+    assert openais <= known | response_schema.WITHOUT_EFFECT
+
+
 @pytest.mark.parametrize("kind", OPENAI)
 def test_a_parameter_is_openais_or_its_source_is_told(kind):
     others = kind.model_fields.keys() - OPENAI[kind]
@@ -58,7 +67,7 @@ def test_a_parameter_is_openais_or_its_source_is_told(kind):
     assert not SOURCES.keys() & OPENAI[kind]
 
 
-@pytest.mark.parametrize("kind", [*OPENAI, *ANTHROPIC])
+@pytest.mark.parametrize("kind", [*OPENAI, *ANTHROPIC, ResponseRequest])
 def test_every_parameter_says_what_it_means(kind):
     assert [name for name, found in kind.model_fields.items() if not found.description] == []
 

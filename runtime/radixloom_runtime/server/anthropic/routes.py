@@ -17,7 +17,7 @@ from radixloom_runtime.server.anthropic.schema import (
 )
 from radixloom_runtime.server.lifecycle import Serving
 from radixloom_runtime.server.order import Order
-from radixloom_runtime.server.problems import json_response
+from radixloom_runtime.server.problems import json_response, renamed
 from radixloom_runtime.server.schema_chat import ChatRequest
 from radixloom_runtime.server.service import service_of
 from radixloom_runtime.server.unsupported import without_unsupported
@@ -53,7 +53,7 @@ def _ordered(wanted: MessagesRequest, serving: Serving) -> tuple[ChatRequest, Or
     try:
         return asked, chat.make_order(asked, serving)
     except RequestError as error:
-        raise translation.renamed(error) from error
+        raise renamed(error, translation.NAMES) from error
 
 
 def _counted(wanted: CountTokensRequest, serving: Serving) -> TokenCount:
@@ -62,6 +62,6 @@ def _counted(wanted: CountTokensRequest, serving: Serving) -> TokenCount:
     try:
         written = chat_prompt.write(asked, serving.model)
     except RequestError as error:
-        raise translation.renamed(error) from error
+        raise renamed(error, translation.NAMES) from error
     ids = serving.model.tokenizer.encode(written.text, add_special_tokens=False)
     return TokenCount(len(ids))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from radixloom_runtime.errors import RequestError
-from radixloom_runtime.server import parsing
+from radixloom_runtime.server import parsing, problems
 from radixloom_runtime.server.anthropic.blocks import (
     Block,
     TextBlock,
@@ -25,7 +25,7 @@ from radixloom_runtime.server.schema_chat import ChatRequest
 
 Body = dict[str, Any]
 
-_NAMES: Mapping[str, str] = {
+NAMES: Mapping[str, str] = {
     "enable_thinking": "thinking",
     "reasoning_effort": "output_config.effort",
 }
@@ -48,16 +48,7 @@ def as_chat(wanted: CountTokensRequest, model: ServedModel) -> ChatRequest:
     try:
         return parsing.validated(ChatRequest, body)
     except RequestError as error:
-        raise renamed(error) from error
-
-
-def renamed(error: RequestError) -> RequestError:
-    """Say in a chat's error what the parameter is called here, since nothing else tells it."""
-    ours = error.param or ""
-    theirs = _NAMES.get(ours, ours).replace(".function.", ".")
-    error.args = (error.args[0].replace(f"{ours}:", f"{theirs}:", 1),)
-    error.param = theirs or None
-    return error
+        raise problems.renamed(error, NAMES) from error
 
 
 def _system(wanted: CountTokensRequest) -> list[Body]:
