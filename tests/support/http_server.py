@@ -14,7 +14,7 @@ from typing import Any, Self
 import httpx
 from support.tiny import FOLDER
 
-from radixloom_runtime.server import catalog, main
+from radixloom_runtime.server import catalog, listening, main
 from radixloom_runtime.server.supervisor import Launch, Supervisor
 from radixloom_runtime.settings import RuntimeSettings
 
@@ -41,7 +41,7 @@ class HttpServer:
         self._settings = catalog.locate(given)
         self._launch = launch
         self._wait = wait
-        self._listener = main.listening_socket(self._settings)
+        self._listener = listening.bind(self._settings.host, self._settings.port)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._has_started = threading.Event()
         self._loop: asyncio.AbstractEventLoop

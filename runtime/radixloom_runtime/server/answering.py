@@ -10,23 +10,21 @@ engine, streaming or not.
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive
 
 from radixloom_runtime.errors import RequestError
 from radixloom_runtime.server import generation as generations
 from radixloom_runtime.server import problems, sse
 from radixloom_runtime.server.caller import user_of
 from radixloom_runtime.server.catalog import ServedModel
+from radixloom_runtime.server.connection import until_disconnect
 from radixloom_runtime.server.form import Form, ReplyForm
 from radixloom_runtime.server.generation import Choice, ChoiceDelta, Generation
 from radixloom_runtime.server.order import Order
-from radixloom_runtime.server.problems import ClientDisconnectedError
 from radixloom_runtime.server.replies import CachedTokens, Usage
 from radixloom_runtime.server.schema import TextRequest
 from radixloom_runtime.server.service import service_of
@@ -37,8 +35,6 @@ FIRST_WORD_SECONDS = 1.0
 queue must not keep the headers back."""
 
 Writing = Callable[[list[ChoiceDelta]], AsyncGenerator[bytes, None]]
-
-_T = TypeVar("_T")
 
 log = structlog.get_logger()
 
@@ -83,20 +79,6 @@ async def streamed(generation: Generation, write: Writing) -> Response:
         finish(generation)
         raise
     return sse.SseResponse(write(first), on_end=lambda: finish(generation))
-
-
-async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, _T]) -> _T:
-    """Run `work` while the client is there. Raises: `ClientDisconnectedError`."""
-    task = asyncio.ensure_future(work)
-    watch = asyncio.ensure_future(sse.disconnected(receive))
-    try:
-        await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise ClientDisconnectedError
-    finally:
-        watch.cancel()
-        task.cancel()
 
 
 def usage_of(generation: Generation) -> Usage:

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
 from radixloom_runtime.errors import OverloadedError, RequestError
-from radixloom_runtime.server import answering, order, parsing
+from radixloom_runtime.server import order, parsing
+from radixloom_runtime.server.connection import until_disconnect
 from radixloom_runtime.server.engine_client import Reply
 from radixloom_runtime.server.inbox import EngineLost
 from radixloom_runtime.server.lifecycle import Serving
@@ -91,7 +92,7 @@ async def pin_prefix(request: Request) -> Response:
         prompt_ids=prompt_ids,
         deadline=time.monotonic() + seconds,
     )
-    reply = _done(await answering.until_disconnect(request.receive, _pinned(service, pin)))
+    reply = _done(await until_disconnect(request.receive, _pinned(service, pin)))
     return json_response({"id": pin.request_id, "pinned_tokens": reply.num_tokens})
 
 

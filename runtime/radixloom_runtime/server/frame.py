@@ -4,19 +4,15 @@ A plain ASGI middleware: Starlette's base class for them buffers streams behind 
 """
 
 import contextlib
-import re
-import secrets
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from radixloom_runtime.server import dialects, problems
+from radixloom_runtime.server.connection import REQUEST_ID_HEADER, request_id_of
 from radixloom_runtime.server.keys import UnauthorizedError
 from radixloom_runtime.server.service import Service
-
-REQUEST_ID_HEADER = "x-request-id"
-_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 log = structlog.get_logger()
 
@@ -37,7 +33,7 @@ class Frame:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(Headers(scope=scope))
+        request_id = request_id_of(Headers(scope=scope))
         status = 0
 
         async def send_framed(message: Message) -> None:
@@ -90,9 +86,3 @@ class Frame:
         endpoint = path if path in self._endpoints else "other"
         # 499, as nginx has it: the client left before any answer.
         self._metrics.http_requests.labels(endpoint, str(status or 499)).inc()
-
-
-def _request_id(headers: Headers) -> str:
-    """Take the client's id if it is fit for a log line, else make one."""
-    given = headers.get(REQUEST_ID_HEADER, "")
-    return given if _REQUEST_ID.fullmatch(given) else f"req-{secrets.token_hex(12)}"

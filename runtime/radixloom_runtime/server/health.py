@@ -6,7 +6,7 @@ readyz     requests should be sent here: ready, not draining, steps succeed
 
 On a follower of a slice, which takes no requests, `startupz` is 200 from the first moment: it waits
 for its leader as long as it must, and the leader's own start stands for the slice's. Its `readyz`
-tells whether it runs the leader's plans.
+tells whether it runs the leader's plans, and its rank, so that no router takes it for a leader.
 """
 
 from typing import Any
@@ -47,10 +47,11 @@ async def startupz(request: Request) -> Response:
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
     """Whether to send requests here."""
-    reason = service_of(request).lifecycle.why_not_ready()
+    lifecycle = service_of(request).lifecycle
+    reason = lifecycle.why_not_ready()
     if reason is not None:
         return json_response({"status": "unavailable", "reason": reason}, status=503)
-    return json_response({"status": "ready"})
+    return json_response({"status": "ready"} | _slice(lifecycle))
 
 
 @router.get("/metrics")

@@ -9,11 +9,13 @@ import hmac
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
+from pydantic import SecretStr
 from starlette.datastructures import Headers
 
 from radixloom_runtime.errors import ConfigurationError, RequestError
-from radixloom_runtime.settings import ENV_PREFIX, RuntimeSettings
+from radixloom_runtime.settings import ENV_PREFIX
 
 OPEN_PATHS = frozenset({"/healthz", "/startupz", "/readyz", "/metrics", "/version"})
 """Probes and scrapes carry no key."""
@@ -62,7 +64,21 @@ def presented_key(headers: Headers) -> str:
     return headers.get("x-api-key", "").strip()
 
 
-def load(settings: RuntimeSettings) -> Keys:
+class KeySettings(Protocol):
+    """Where keys are told: the settings of a server, or of a router."""
+
+    @property
+    def api_key(self) -> SecretStr | None:
+        """A single key."""
+        ...
+
+    @property
+    def api_key_file(self) -> Path | None:
+        """A file of keys, a line each."""
+        ...
+
+
+def load(settings: KeySettings) -> Keys:
     """Read the keys of the settings.
 
     Raises: `ConfigurationError` for a file without keys: that nobody, or everybody, may ask is

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import msgspec
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from radixloom_runtime.errors import RequestError
 from radixloom_runtime.server import unsupported
-from radixloom_runtime.server.problems import BodyTooLargeError, ClientDisconnectedError
+from radixloom_runtime.server.connection import read_body
 from radixloom_runtime.server.schema_chat import ChatRequest
 from radixloom_runtime.server.schema_completions import CompletionRequest
 from radixloom_runtime.server.schema_native import GenerateRequest
@@ -65,7 +65,7 @@ async def plain_request(request: Request, kind: type[RequestT]) -> RequestT:
 
 async def json_object(request: Request) -> dict[str, Any]:
     """Read a body that is a JSON object. Raises: `RequestError`."""
-    body = await _bytes(request)
+    body = await read_body(request, service_of(request).max_body_bytes)
     try:
         found = msgspec.json.decode(body)
     except RecursionError as error:
@@ -75,25 +75,6 @@ async def json_object(request: Request) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise RequestError("the body must be a JSON object", code="invalid_json")
     return found
-
-
-async def _bytes(request: Request) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    limit = service_of(request).max_body_bytes
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                raise BodyTooLargeError(
-                    f"the body is larger than the {limit} bytes that this server takes"
-                    " (max_body_bytes); shorten it",
-                    code="body_too_large",
-                )
-            chunks.append(chunk)
-    except ClientDisconnect:
-        raise ClientDisconnectedError from None
-    return b"".join(chunks)
 
 
 def _without_effect_free(

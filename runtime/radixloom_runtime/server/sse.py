@@ -8,6 +8,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
+from radixloom_runtime.server.connection import disconnected
+
 DONE = b"data: [DONE]\n\n"
 """How OpenAI ends a stream."""
 
@@ -23,12 +25,6 @@ def named_event(content: msgspec.Struct) -> bytes:
     """Return one event with `content` as JSON, called by the tag of its struct."""
     name = str(content.__struct_config__.tag)
     return b"event: " + name.encode() + b"\n" + event(content)
-
-
-async def disconnected(receive: Receive) -> None:
-    """Return when the client has closed the connection."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 class SseResponse(Response):

@@ -1,7 +1,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,10 +11,6 @@ from typing import Any
 import pytest
 from support.http_server import WAIT_SECONDS
 from support.tiny import FOLDER
-
-from radixloom_runtime.errors import ConfigurationError
-from radixloom_runtime.server import main
-from radixloom_runtime.settings import RuntimeSettings
 
 SCRIPT = f"""
 import sys
@@ -46,7 +41,8 @@ class ServerProcess:
 
 @contextmanager
 def _server_process() -> Iterator[ServerProcess]:
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    paths = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     with subprocess.Popen(
         [sys.executable, "-c", SCRIPT], env=environment, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -76,11 +72,3 @@ def test_a_killed_engine_ends_the_server_with_1():
         os.kill(engine_pid, signal.SIGKILL)
         assert server.logged("engine.lost")["reason"] == "killed by signal 9"
         assert server.process.wait(WAIT_SECONDS) == 1
-
-
-def test_a_port_that_is_taken_is_the_users_error():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        settings = RuntimeSettings(model=FOLDER, host="127.0.0.1", port=port)
-        with pytest.raises(ConfigurationError, match=rf"port {port}: .*in use; choose another"):
-            main.listening_socket(settings)
