@@ -1,6 +1,6 @@
 """The `radixloom` command: composition root of the runtime.
 
-    radixloom serve | worker | fetch | plan | chat | bench
+    radixloom serve | worker | route | fetch | plan | chat | bench
 
 Each subcommand is a module of `commands/` that offers
 
@@ -26,7 +26,7 @@ from radixloom_runtime.errors import (
     RequestError,
 )
 
-COMMANDS = ("serve", "worker", "fetch", "plan", "chat", "bench")
+COMMANDS = ("serve", "worker", "route", "fetch", "plan", "chat", "bench")
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2

@@ -60,13 +60,15 @@ class ContextLengthError(RequestError):
 
 
 class OverloadedError(RequestError):
-    """The queue is full; try again after `retry_after_seconds`."""
+    """Too much at once; try again after `retry_after_seconds`."""
 
     status = 429
     kind = "rate_limit_error"
 
-    def __init__(self, message: str, *, retry_after_seconds: float) -> None:
-        super().__init__(message, code="queue_full")
+    def __init__(
+        self, message: str, *, retry_after_seconds: float, code: str = "queue_full"
+    ) -> None:
+        super().__init__(message, code=code)
         self.retry_after_seconds = retry_after_seconds
 
     @override

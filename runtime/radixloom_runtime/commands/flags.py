@@ -1,7 +1,8 @@
-"""Command-line flags generated from `RuntimeSettings`.
+"""Command-line flags generated from `RuntimeSettings`, or from another settings type.
 
     field max_model_len: int | None   ─►  --max-model-len N
     field prefix_cache: bool          ─►  --prefix-cache / --no-prefix-cache
+    field backend: tuple[str, ...]    ─►  --backend TEXT, again and again
 
 A flag that is not given leaves the setting to the environment (`RADIXLOOM_...`), then to its
 default. Secrets have no flag, since every user of a machine can read its command lines.
@@ -12,11 +13,12 @@ import types
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, TypeVar, cast, get_args, get_origin
 
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings
 
 from radixloom_runtime.errors import ConfigurationError
 from radixloom_runtime.settings import ENV_PREFIX, RuntimeSettings
@@ -60,6 +62,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 """Heading in `--help` → settings; a test holds it equal to the settings that may have a flag."""
 
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
 _METAVARS = {int: "N", float: "X", Path: "PATH", str: "TEXT"}
 
 
@@ -74,24 +78,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_settings(group: Any, names: Iterable[str]) -> None:
+def add_settings(
+    group: Any, names: Iterable[str], kind: type[BaseSettings] = RuntimeSettings
+) -> None:
     """Add the flags of some settings to a parser, or to a group of one."""
     for name in names:
-        _add_flag(group, name, RuntimeSettings.model_fields[name])
+        _add_flag(group, name, kind.model_fields[name])
 
 
 def settings_from(arguments: argparse.Namespace) -> RuntimeSettings:
-    """Make the settings of the flags that were given, the environment, and the defaults.
+    """Make the runtime's settings of flags, environment and defaults; raises as `read` does."""
+    return read(arguments, RuntimeSettings)
+
+
+def read(arguments: argparse.Namespace, kind: type[SettingsT]) -> SettingsT:
+    """Make settings of the flags that were given, the environment, and the defaults.
 
     Raises: `ConfigurationError` naming each bad flag or variable in one line.
     """
-    given = {
-        name: value
-        for name, value in vars(arguments).items()
-        if name in RuntimeSettings.model_fields
-    }
+    given = {name: value for name, value in vars(arguments).items() if name in kind.model_fields}
     try:
-        return RuntimeSettings(**given)
+        return kind(**given)
     except ValidationError as error:
         problems = [_problem(details, given) for details in error.errors()]
         raise ConfigurationError("; ".join(problems)) from None
@@ -103,6 +110,15 @@ def flag(name: str) -> str:
 
 
 def _add_flag(group: Any, name: str, field: FieldInfo) -> None:
+    if get_origin(field.annotation) is tuple:
+        group.add_argument(
+            flag(name),
+            action="append",
+            default=argparse.SUPPRESS,
+            help=field.description,
+            metavar="TEXT",
+        )
+        return
     kind = _plain_type(field)
     text = f"{field.description}{_default_text(field)}".replace("%", "%%")
     if kind is bool:

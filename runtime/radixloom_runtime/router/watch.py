@@ -1,0 +1,83 @@
+"""Looks at every leader again and again: where it is, whether it is ready, how busy it is.
+
+What a leader says without a key is enough: `/readyz`, and the gauges of `/metrics`.
+"""
+
+import asyncio
+import re
+import time
+
+import httpx
+
+from radixloom_runtime.router.discovery import Discover
+from radixloom_runtime.router.fleet import Fleet, Leader
+from radixloom_runtime.router_settings import RouterSettings
+
+LOOK_SECONDS = 2.0
+"""A leader that does not tell its state by then is not ready."""
+
+_GAUGES = re.compile(r"^radixloom:num_(?:queue|running)_reqs (\S+)$", re.MULTILINE)
+
+
+class Watch:
+    """The two loops that keep a fleet up to date."""
+
+    def __init__(
+        self, fleet: Fleet, discover: Discover, client: httpx.AsyncClient, settings: RouterSettings
+    ) -> None:
+        self._fleet = fleet
+        self._discover = discover
+        self._client = client
+        self._settings = settings
+        self.has_looked = False
+        """Whether every leader was asked once."""
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        looked_up_at = -self._settings.discover_seconds
+        while True:
+            began = time.monotonic()
+            if began - looked_up_at >= self._settings.discover_seconds or not self._fleet.leaders:
+                looked_up_at = began
+                await self._look_up()
+            await asyncio.gather(*(self._look(leader) for leader in self._fleet.leaders))
+            self.has_looked = True
+            await asyncio.sleep(max(0.0, began + self._settings.poll_seconds - time.monotonic()))
+
+    async def _look_up(self) -> None:
+        addresses = await self._discover()
+        if addresses is not None:
+            self._fleet.know(addresses)
+
+    async def _look(self, leader: Leader) -> None:
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                problem = await self._problem(leader)
+                if problem is None:
+                    self._fleet.take(leader, num_requests=await self._num_requests(leader))
+                    return
+            self._fleet.drop(leader, problem)
+        except httpx.ConnectError as error:
+            self._fleet.drop(leader, f"no connection: {error}", has_ended=True)
+        except httpx.HTTPError as error:
+            self._fleet.drop(leader, f"{type(error).__name__}: {error}")
+        except TimeoutError:
+            self._fleet.drop(leader, f"no answer within {LOOK_SECONDS:.0f} s")
+
+    async def _problem(self, leader: Leader) -> str | None:
+        answer = await self._client.get(f"{leader.address}/readyz")
+        if not answer.is_success:
+            return f"/readyz says {answer.status_code}"
+        return "a follower of its slice" if _is_follower(answer) else None
+
+    async def _num_requests(self, leader: Leader) -> int:
+        answer = await self._client.get(f"{leader.address}/metrics")
+        return round(sum(map(float, _GAUGES.findall(answer.text)))) if answer.is_success else 0
+
+
+def _is_follower(answer: httpx.Response) -> bool:
+    try:
+        state = answer.json()
+    except ValueError:
+        return False
+    return isinstance(state, dict) and bool(state.get("rank"))

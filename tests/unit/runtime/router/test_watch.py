@@ -1,0 +1,59 @@
+from support.router_server import RouterServer
+from support.small_leader import SmallLeader
+
+
+def states(running: RouterServer) -> dict[str, str]:
+    return {
+        leader.address: "ready" if leader.is_ready else leader.problem
+        for leader in running.router.fleet.leaders
+    }
+
+
+def test_a_leader_that_fails_is_dropped_and_taken_back():
+    with SmallLeader() as leader, RouterServer([leader.url]) as running:
+        running.wait_ready(1)
+        leader.readyz = None
+        running.wait_ready(0)
+        assert states(running) == {leader.url: "/readyz says 503"}
+        leader.readyz = {"status": "ready"}
+        running.wait_ready(1)
+
+
+def test_a_leader_that_ends_is_dropped_with_what_it_held_and_taken_back():
+    leader = SmallLeader(keeps_connections=False)
+    with leader, RouterServer([leader.url]) as running:
+        running.client.post("/v1/completions", json={"prompt": "x" * 1000})
+        assert running.metric("radixloom_router_remembered_blocks") == 3
+        leader.__exit__(None, None, None)
+        running.wait_ready(0)
+        assert running.metric("radixloom_router_remembered_blocks") == 0
+        assert states(running)[leader.url].startswith("no connection")
+        leader.__enter__()
+        running.wait_ready(1)
+
+
+def test_a_follower_of_a_slice_is_no_leader():
+    follower = SmallLeader(readyz={"status": "ready", "rank": 1})
+    with follower, SmallLeader() as leader, RouterServer([follower.url, leader.url]) as running:
+        running.wait_ready(1)
+        assert states(running)[follower.url] == "a follower of its slice"
+
+
+def test_what_a_leader_says_of_its_followers_does_not_make_it_one():
+    leader = SmallLeader(readyz={"status": "ready", "followers": {"1": "ready"}})
+    with leader, RouterServer([leader.url]) as running:
+        running.wait_ready(1)
+
+
+def test_leaders_behind_a_name_are_found():
+    with SmallLeader() as leader, RouterServer(discover=f"127.0.0.1:{leader.port}") as running:
+        running.wait_ready(1)
+        assert running.client.post("/generate", json={"text": "hi"}).status_code == 200
+
+
+def test_whoever_is_no_longer_told_is_forgotten():
+    with SmallLeader() as leader, RouterServer([leader.url]) as running:
+        running.wait_ready(1)
+        running.router.fleet.know([])
+        assert not running.router.fleet.ready.is_set()
+        assert running.router.fleet.leaders == []
