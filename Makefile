@@ -71,13 +71,16 @@ lock: setup ## pin the images' packages anew (docker/requirements)
 
 # --- prove it
 
-.PHONY: test test-unit e2e bench
+.PHONY: test test-unit clients e2e bench
 test: setup ## everything: unit, real model, real cluster
 	@hack/test.sh tests/unit tests/e2e
 
 test-unit: setup ## quick tests: no cluster, no model
 	@# one worker more than cores: tests of processes mostly wait
 	@$(BIN)/pytest tests/unit -m 'not slow' -q -n $$(( $$(nproc) + 1 )) --dist worksteal
+
+clients: setup ## ask a running server (URL, MODEL) by clients that are not installed here
+	@tests/clients/run.sh
 
 e2e: setup ## the tests against a cluster alone
 	@hack/test.sh tests/e2e
