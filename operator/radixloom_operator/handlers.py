@@ -8,13 +8,14 @@ it puts a key on the queue, and `reconcile` reads all afresh.
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 import kopf
 import structlog
+from typing_extensions import override
 
 import radixloom_operator
 from radixloom_operator.autoscaling.meter import Meter
@@ -216,9 +217,28 @@ async def _login(**arguments: Any) -> kopf.ConnectionInfo | None:
     return kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(**arguments)
 
 
+class _NoDifferences(kopf.DiffBaseStorage):
+    """Spares copies: kopf takes two of every object it sees, for handlers of a kind we have not."""
+
+    @override
+    def build(
+        self, *, body: kopf.Body, extra_fields: Iterable[kopf.FieldSpec] | None = None
+    ) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    @override
+    def fetch(self, *, body: kopf.Body) -> None:
+        return None
+
+    @override
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        raise AssertionError("no handler of changes is registered")
+
+
 def _kopf_settings() -> kopf.OperatorSettings:
     """Return settings measured with a thousand services: watches that never hang, no writes."""
     settings = kopf.OperatorSettings()
+    settings.persistence.diffbase_storage = _NoDifferences()
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.watching.server_timeout = 300
