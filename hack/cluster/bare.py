@@ -1,0 +1,91 @@
+"""An API server without nodes: etcd, kube-apiserver and the controller manager, for a while.
+
+For what only the real API server can say, such as the rules of a CustomResourceDefinition, or how
+an operator fares with a thousand objects. No pod ever runs; the machine's network stays as it is.
+"""
+
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hack.cluster import api, control_plane, pki, processes, versions
+from hack.cluster.errors import ClusterError
+from hack.cluster.layout import Layout
+
+_READY_SECONDS = 90
+_AUDIT_POLICY = """\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - {level: None, verbs: [get, list, watch]}
+  - {level: Metadata}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class BareCluster:
+    """A control plane that runs."""
+
+    kubeconfig: Path
+    """The administrator's."""
+    audit_log: Path
+    """Every write and who made it: one JSON object a line."""
+
+
+@contextmanager
+def bare_cluster(*, with_controllers: bool = True) -> Generator[BareCluster, None, None]:
+    """Yield a control plane that ends with the block; without controllers, no pod is even made.
+
+    It takes the ports of the local cluster, and so its place.
+
+    Raises:
+        ClusterError: the local cluster is up, its programs are missing, or one of them ends.
+    """
+    default = Layout.default()
+    if default.run.exists():
+        raise ClusterError("the local cluster is up or not whole; `down` first")
+    if not (default.binaries / "kube-apiserver").exists():
+        raise ClusterError("no kube-apiserver; `python -m hack.cluster binaries` brings it")
+    with tempfile.TemporaryDirectory(prefix="radixloom-bare-") as folder:
+        layout = Layout(Path(folder))
+        (layout.root / versions.CACHE_NAME).symlink_to(default.root / versions.CACHE_NAME)
+        for each in (layout.run, layout.logs, layout.processes):
+            each.mkdir(parents=True)
+        try:
+            audit_log = layout.run / "audit.log"
+            _start(layout, audit_log, with_controllers=with_controllers)
+            yield BareCluster(layout.kubeconfig, audit_log)
+        finally:
+            processes.end(processes.recorded(layout.processes).values(), grace_seconds=5)
+
+
+def _start(layout: Layout, audit_log: Path, *, with_controllers: bool) -> None:
+    pki.create(layout.pki, (), layout.kubeconfig)
+    policy = layout.run / "audit-policy.yaml"
+    policy.write_text(_AUDIT_POLICY)
+    audit = [f"--audit-policy-file={policy}", f"--audit-log-path={audit_log}"]
+    components = {
+        "etcd": control_plane.etcd(layout),
+        "kube-apiserver": [*control_plane.api_server(layout), *audit],
+    }
+    if with_controllers:
+        components["kube-controller-manager"] = control_plane.controller_manager(layout)
+    for name, argv in components.items():
+        processes.start(name, argv, records=layout.processes, logs=layout.logs, env={"TZ": "UTC"})
+        if name == "kube-apiserver":
+            api.wait_until(
+                lambda: api.is_ready(layout),
+                "the API server is ready",
+                timeout_seconds=_READY_SECONDS,
+                check=lambda: _check(layout),
+            )
+
+
+def _check(layout: Layout) -> None:
+    for name, process in processes.recorded(layout.processes).items():
+        if not processes.is_running(process):
+            last = (layout.logs / f"{name}.log").read_text(errors="replace").splitlines()[-15:]
+            raise ClusterError(f"{name} ended; the last of its log:\n" + "\n".join(last))
