@@ -183,6 +183,13 @@ def test_a_large_body_is_refused_in_openais_form(leaders: Pair):
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
 
 
+def test_anthropics_clients_are_refused_in_their_own_form(leaders: Pair):
+    with router(*leaders, max_body_bytes=200) as running:
+        answer = running.client.post("/v1/messages", json=asked("x" * 300))
+    assert (answer.status_code, answer.json()["type"]) == (413, "error")
+    assert answer.json()["error"]["type"] == "request_too_large"
+
+
 def test_a_long_prompt_passes_whole(leaders: Pair):
     text = "river " * 200_000
     with router(*leaders) as running:

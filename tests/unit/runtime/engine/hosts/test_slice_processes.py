@@ -77,6 +77,7 @@ def test_a_follower_waits_for_its_leader_alive_and_not_ready(toys):
         leader = running.start(0)
         leader.wait_ready()
         follower.wait_ready()
+        assert follower.get("/readyz").json() == {"status": "ready", "rank": 1}
 
 
 @pytest.mark.slow
