@@ -36,6 +36,7 @@ Manifest = dict[str, Any]
 _SERVICES_PATH = f"/apis/{GROUP}/{VERSION}"
 _COLLECTIONS = {
     "StatefulSet": ("/apis/apps/v1", "statefulsets"),
+    "Deployment": ("/apis/apps/v1", "deployments"),
     "ControllerRevision": ("/apis/apps/v1", "controllerrevisions"),
     "Service": ("/api/v1", "services"),
     "ServiceAccount": ("/api/v1", "serviceaccounts"),
@@ -46,7 +47,7 @@ _COLLECTIONS = {
     "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
     KIND: (_SERVICES_PATH, PLURAL),
 }
-SHARED_KINDS = ("ServiceAccount", "Service", "PodDisruptionBudget", "NetworkPolicy")
+SHARED_KINDS = ("ServiceAccount", "Service", "Deployment", "PodDisruptionBudget", "NetworkPolicy")
 """What a service has once, and what is removed when it is wanted no more."""
 
 _APPLY = "application/apply-patch+yaml"

@@ -8,6 +8,7 @@
     Degraded            something is broken and does not mend itself
     Stalled             it goes on no further without help
     AutoscalingActive   replicas follow the load, where they are to
+    RouterAvailable     requests go through routers, where they are to
 
 Reasons are those of the worst slice, so that `kubectl get llmsvc` tells loading from crashing and
 no TPU capacity from a wrong image.
@@ -25,6 +26,7 @@ from radixloom_operator.api.status_types import (
     RolloutStatus,
 )
 from radixloom_operator.api.validation import Problem
+from radixloom_operator.naming import router_name
 from radixloom_operator.observed import Observed, ObservedSlice
 from radixloom_operator.pod_state import FAILING, PodReason, PodState
 from radixloom_runtime.topology import Slice
@@ -63,6 +65,8 @@ class Facts:
     """The change under way."""
     autoscaling: AutoscalingStatus | None = None
     """Where replicas are to follow the load."""
+    has_routers: bool = False
+    """Whether requests are to go through routers."""
 
     @property
     def is_rolled_back(self) -> bool:
@@ -96,6 +100,7 @@ def accepted(
         _degraded(facts, worst),
         _stalled(facts, worst),
         *_autoscaling(facts.autoscaling),
+        *_routing(facts, observed),
     )
     return _conditions(answers, facts.generation, previous, now=now)
 
@@ -263,6 +268,18 @@ def _autoscaling(told: AutoscalingStatus | None) -> Iterator[Answer]:
         yield (kind, "False", told.reason, _INACTIVE[told.reason])
     else:
         yield (kind, "True", "Active", f"replicas follow {told.metric}")
+
+
+def _routing(facts: Facts, observed: Observed) -> Iterator[Answer]:
+    kind = ConditionType.ROUTING
+    if facts.has_routers and observed.num_routers:
+        yield (kind, "True", "Available", "requests go through routers")
+    elif facts.has_routers:
+        name = router_name(facts.name)
+        yield (
+            *(kind, "False", "NoRouterAvailable"),
+            f"no pod of Deployment {name} is available; clients reach leaders directly meanwhile",
+        )
 
 
 def _failure(facts: Facts) -> str:

@@ -135,7 +135,7 @@ class _Turn:
 
     def _make(self, manifest: Manifest) -> None:
         self.cluster.create(manifest, owner_uid=self.desired.service.uid)
-        if self.before.update_revision:
+        if self.before.observed_generation == self.desired.service.generation:
             name = manifest["metadata"]["name"]
             self.work.tell("Repaired", f"{manifest['kind']} {name} was gone; made again")
 

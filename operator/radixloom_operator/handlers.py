@@ -32,6 +32,7 @@ log = structlog.stdlib.get_logger()
 
 _OWNED = (
     ("apps", "v1", "statefulsets"),
+    ("apps", "v1", "deployments"),
     ("", "v1", "pods"),
     ("", "v1", "services"),
     ("", "v1", "serviceaccounts"),

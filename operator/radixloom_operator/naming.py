@@ -8,6 +8,9 @@ LLMService chat
 ├── ControllerRevision chat-<digest>  one per revision that is remembered
 ├── PodDisruptionBudget chat
 ├── NetworkPolicy chat, chat-hosts    who reaches leaders, and hosts each other
+├── with spec.routing.mode Router:
+│   ├── Deployment chat-router        and a PodDisruptionBudget and NetworkPolicy of that name
+│   └── Service chat-leaders          headless: the leaders' addresses, ready or not
 ├── ServiceAccount chat
 └── Secret chat-wire                  multi-host slices only
 """
@@ -39,6 +42,9 @@ SURGE_LABEL = f"{GROUP}/surge"
 """On StatefulSets that a rollout adds for a while, beyond the replicas asked for."""
 OPERATOR_LABELS = {"app.kubernetes.io/name": "radixloom-operator"}
 """On the operator's own pods, by the chart."""
+ROUTER_LABEL = f"{GROUP}/router"
+"""On routers' pods, which carry no SERVICE_LABEL: they are no hosts of a slice. Its value is the
+LLMService's name."""
 COMPONENT_LABEL = "app.kubernetes.io/component"
 REVISION_COMPONENT = "revision"
 """Component of what the history is written down in."""
@@ -66,6 +72,16 @@ def hosts_service_name(service: str) -> str:
     return f"{service}-hosts"
 
 
+def leaders_service_name(service: str) -> str:
+    """Name the headless Service by which routers find leaders."""
+    return f"{service}-leaders"
+
+
+def router_name(service: str) -> str:
+    """Name the Deployment of routers."""
+    return f"{service}-router"
+
+
 def wire_secret_name(service: str) -> str:
     """Name the Secret that the hosts of a slice share."""
     return f"{service}-wire"
@@ -79,6 +95,11 @@ def selector(service: str) -> dict[str, str]:
 def leader_selector(service: str) -> dict[str, str]:
     """Labels that select the leaders: the pods that answer clients, one per slice."""
     return {SERVICE_LABEL: service, POD_INDEX_LABEL: "0"}
+
+
+def router_selector(service: str) -> dict[str, str]:
+    """Labels that select the routers' pods."""
+    return {ROUTER_LABEL: service}
 
 
 def selector_text(labels: dict[str, str]) -> str:

@@ -160,6 +160,12 @@ class Observed:
     shared: dict[tuple[str, str], Manifest] = field(default_factory=dict[tuple[str, str], Manifest])
     """By kind and name."""
 
+    @property
+    def num_routers(self) -> int:
+        """Routers that are available."""
+        found = (one for (kind, _), one in self.shared.items() if kind == "Deployment")
+        return sum((one.get("status") or {}).get("availableReplicas", 0) for one in found)
+
     def slice(self, index: int) -> ObservedSlice:
         """Return slice `index`, which may be nothing yet."""
         found = (one for one in self.slices if one.index == index)

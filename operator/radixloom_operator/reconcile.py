@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from radixloom_operator import progress, restarts, status, story
 from radixloom_operator.api.autoscaling import AutoscalingStatus
+from radixloom_operator.api.routing import RoutingMode
 from radixloom_operator.api.status_types import LLMServiceStatus, RolloutStatus
 from radixloom_operator.api.types import LLMService
 from radixloom_operator.api.validation import Problem, accept
@@ -135,7 +136,9 @@ class _Scene:
         observed, _ = restarts.with_verdicts(self.observed, spec.restart, now)
         rollout = progress.track(spec, wanted.name, observed, self.before, now)
         made = progress.choose(spec, wanted, known, rollout, self.before)
-        desired = desired_objects(made.service(service), self.settings, made)
+        desired = desired_objects(
+            made.service(service), self.settings, made, routers_serve=observed.num_routers > 0
+        )
         history = History(known, wanted, self.before.current_revision)
         work = execute(
             desired, observed, self.before, history=history, cluster=self.cluster, now=now
@@ -198,6 +201,7 @@ def _facts(
         failure=failure,
         rollout=rollout,
         autoscaling=scaling,
+        has_routers=spec.routing.mode is RoutingMode.ROUTER,
     )
 
 

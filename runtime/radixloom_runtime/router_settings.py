@@ -3,12 +3,19 @@
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from radixloom_runtime.settings import ENV_PREFIX, HTTP_PORT, MAX_BODY_BYTES, LogFormat
+from radixloom_runtime.settings import (
+    ENV_PREFIX,
+    HTTP_PORT,
+    MAX_BODY_BYTES,
+    GivenAlone,
+    LogFormat,
+    rendered,
+)
 
 _BACKEND = re.compile(r"https?://[^\s/?#@]+")
 _DISCOVER = re.compile(r"[^\s:/]+:[0-9]{1,5}")
@@ -154,3 +161,12 @@ class RouterSettings(BaseSettings):
                 " no keys; set api_key_file, or leave requests_per_minute out"
             )
         return self
+
+
+class _GivenSettings(GivenAlone, RouterSettings):
+    """Settings of a router, to be rendered."""
+
+
+def environment(**settings: Any) -> dict[str, str]:
+    """Render settings as environment variables, as `settings.environment` does."""
+    return rendered(_GivenSettings.model_validate(settings), set(settings))

@@ -10,7 +10,7 @@ with `environment()`. So this module imports pydantic alone.
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -331,8 +331,8 @@ class RuntimeSettings(BaseSettings):
         return self
 
 
-class _GivenSettings(RuntimeSettings):
-    """The same, without looking at this process's own environment."""
+class GivenAlone(BaseSettings):
+    """Settings that do not look at this process's own environment."""
 
     @classmethod
     @override
@@ -346,15 +346,25 @@ class _GivenSettings(RuntimeSettings):
         return (init_settings,)
 
 
+class _GivenSettings(GivenAlone, RuntimeSettings):
+    """Settings of a runtime, to be rendered."""
+
+
 def environment(**settings: Any) -> dict[str, str]:
     """Render settings as environment variables: `environment(port=80)["RADIXLOOM_PORT"] == "80"`.
 
     Raises: `pydantic.ValidationError` for a name or value that the runtime would refuse.
     """
-    checked = _GivenSettings.model_validate(settings)
-    rendered = checked.model_dump(mode="json", include=set(settings), exclude_none=True)
-    return {ENV_PREFIX + name.upper(): _text(value) for name, value in rendered.items()}
+    return rendered(_GivenSettings.model_validate(settings), set(settings))
+
+
+def rendered(checked: BaseSettings, names: set[str]) -> dict[str, str]:
+    """Render some settings as environment variables; those that are None are left out."""
+    values = checked.model_dump(mode="json", include=names, exclude_none=True)
+    return {ENV_PREFIX + name.upper(): _text(value) for name, value in values.items()}
 
 
 def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, cast("list[object]", value)))
     return str(value).lower() if isinstance(value, bool) else str(value)

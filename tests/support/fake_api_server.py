@@ -189,6 +189,7 @@ def _get(store: Store, path: str, query: dict[str, list[str]]) -> tuple[int, Man
 _LISTS = {
     "llmservices": "serving.radixloom.dev/v1alpha1",
     "statefulsets": "apps/v1",
+    "deployments": "apps/v1",
     "controllerrevisions": "apps/v1",
     "poddisruptionbudgets": "policy/v1",
     "networkpolicies": "networking.k8s.io/v1",
@@ -268,10 +269,14 @@ def _delete(store: Store, path: str, body: Manifest) -> tuple[int, Manifest]:
     return 200, {}
 
 
+_ATOMIC = {"selector"}
+"""Replaced whole, by the API's own schema."""
+
+
 def _merge(live: Manifest, wanted: Manifest) -> Manifest:
     result = {**live}
     for key, value in wanted.items():
         inner = result.get(key)
-        is_mapping = isinstance(value, dict) and isinstance(inner, dict)
+        is_mapping = isinstance(value, dict) and isinstance(inner, dict) and key not in _ATOMIC
         result[key] = _merge(inner, value) if is_mapping else copy.deepcopy(value)
     return result

@@ -113,6 +113,18 @@ SOUND = (
         },
     ),
     Case(
+        "routers",
+        {
+            "spec.routing": {
+                "mode": "Router",
+                "replicas": 3,
+                "args": ["--hold-seconds", "600"],
+                "apiKeySecretRef": {"name": "keys"},
+                "resources": {"cpu": "1", "memory": "512Mi"},
+            }
+        },
+    ),
+    Case(
         "clients by name",
         {"spec.network": {"clients": [{"podLabels": {"app": "web"}}], "policy": True}},
     ),

@@ -17,6 +17,7 @@ from hack.demo.kubernetes import Kubernetes
 SERVICE_LABEL = "serving.radixloom.dev/service"
 OWNED_KINDS = (
     "statefulsets",
+    "deployments",
     "controllerrevisions",
     "pods",
     "services",

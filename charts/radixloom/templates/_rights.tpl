@@ -13,7 +13,7 @@ or CustomResourceDefinitions; Secrets may be created and never read.
   resources: [llmservices/scale]
   verbs: [patch]
 - apiGroups: [apps]
-  resources: [statefulsets]
+  resources: [statefulsets, deployments]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [apps]
   resources: [controllerrevisions]

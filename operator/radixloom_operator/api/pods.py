@@ -93,6 +93,13 @@ class LocalObjectRef(ApiModel):
     name: ObjectName = Field(description="Its name.")
 
 
+class SecretKeyRef(ApiModel):
+    """A key of a Secret in the service's namespace."""
+
+    name: ObjectName = Field(description="Name of the Secret.")
+    key: ObjectName = Field(default="token", description="Key in the Secret's data.")
+
+
 _LabelValue = Annotated[str, Field(max_length=63)]
 _OURS_MESSAGE = "keys of serving.radixloom.dev, app.kubernetes.io and apps.kubernetes.io are ours"
 _NO_KEY_OF_OURS = rule(

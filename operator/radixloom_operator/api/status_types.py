@@ -20,6 +20,7 @@ class ConditionType(StrEnum):
     DEGRADED = "Degraded"
     STALLED = "Stalled"
     AUTOSCALING = "AutoscalingActive"
+    ROUTING = "RouterAvailable"
 
 
 class Condition(ApiModel):
@@ -31,7 +32,8 @@ class Condition(ApiModel):
         " Progressing: something is under way. Serving: at least one slice answers. Ready: every"
         " slice answers as the spec asks. Degraded: something is broken. Stalled: it goes on no"
         " further without help. AutoscalingActive: replicas follow the load (only where the spec"
-        " has autoscaling).",
+        " has autoscaling). RouterAvailable: requests go through routers (only where"
+        " routing.mode is Router).",
     )
     status: Literal["True", "False", "Unknown"] = Field(description="The answer.")
     reason: str = Field(

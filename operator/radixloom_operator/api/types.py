@@ -18,16 +18,10 @@ from radixloom_operator.api.autoscaling import Autoscaling
 from radixloom_operator.api.hardware import TpuSlice
 from radixloom_operator.api.model import QUANTITY_PATTERN, ApiModel, ObjectName, cel, rule
 from radixloom_operator.api.network import Network
-from radixloom_operator.api.pods import EnvVar, PodTemplate, Quantity
+from radixloom_operator.api.pods import EnvVar, PodTemplate, Quantity, SecretKeyRef
+from radixloom_operator.api.routing import Routing
 from radixloom_operator.settings import PullPolicy
 from radixloom_runtime.settings import HTTP_PORT, Dtype, KVCacheDtype, WeightFormat
-
-
-class SecretKeyRef(ApiModel):
-    """A key of a Secret in the service's namespace."""
-
-    name: ObjectName = Field(description="Name of the Secret.")
-    key: ObjectName = Field(default="token", description="Key in the Secret's data.")
 
 
 class VolumeMode(StrEnum):
@@ -380,6 +374,7 @@ class LLMServiceSpec(ApiModel):
     restart: Restart = Restart()
     rollout: Rollout = Rollout()
     network: Network = Network()
+    routing: Routing = Routing()
     pod_template: PodTemplate = PodTemplate()
 
 

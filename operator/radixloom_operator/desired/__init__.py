@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 from radixloom_operator.api.hardware import slice_of
 from radixloom_operator.api.location import served_name
+from radixloom_operator.api.routing import RoutingMode
 from radixloom_operator.api.types import LLMService
 from radixloom_operator.desired.disruption import disruption_budget
 from radixloom_operator.desired.manifest import Manifest
 from radixloom_operator.desired.network import network_policies
 from radixloom_operator.desired.revision import Revision, revision_of
+from radixloom_operator.desired.router import router_objects
 from radixloom_operator.desired.services import (
     client_service,
     hosts_service,
@@ -51,15 +53,20 @@ class Desired:
 
 
 def desired_objects(
-    service: LLMService, settings: OperatorSettings, revision: Revision | None = None
+    service: LLMService,
+    settings: OperatorSettings,
+    revision: Revision | None = None,
+    *,
+    routers_serve: bool = True,
 ) -> Desired:
     """Work out everything that `service`, which has no problems, should have.
 
     `revision` is what its slices are made of; by default what the spec stands for when nothing is
-    remembered.
+    remembered. While routers do not serve, clients are sent to the leaders.
     """
     revision = revision or revision_of(service, settings, ())
     hardware = slice_of(service.spec.tpu)
+    has_routers = service.spec.routing.mode is RoutingMode.ROUTER
     own_account = service.spec.pod_template.service_account_name is None
     return Desired(
         service=service,
@@ -71,7 +78,8 @@ def desired_objects(
             *([service_account(service)] if own_account else []),
             *network_policies(service, hardware),
             hosts_service(service),
-            client_service(service),
+            *(router_objects(service, settings) if has_routers else ()),
+            client_service(service, to_routers=has_routers and routers_serve),
             disruption_budget(service, hardware),
         ),
         slices=tuple(

@@ -62,7 +62,7 @@ def _runtime(service: LLMService, hardware: Slice, index: int) -> dict[str, str]
         "dtype": spec.engine.dtype,
         "max_model_len": spec.engine.max_model_len,
         "port": spec.engine.port,
-        "drain_seconds": _drain_seconds(service),
+        "drain_seconds": drain_seconds(service),
         "log_format": LogFormat.JSON,
     }
     # Only where asked for: a variable more would restart every slice when the operator is upgraded.
@@ -93,7 +93,8 @@ def _rendered(settings: tuple[tuple[str, Any], ...]) -> dict[str, str]:
     return environment(**dict(settings))
 
 
-def _drain_seconds(service: LLMService) -> int:
+def drain_seconds(service: LLMService) -> int:
+    """Return how long a pod may go on after SIGTERM."""
     drain = service.spec.drain
     after_stop = drain.grace_period_seconds - drain.pre_stop_seconds
     return max(0, after_stop - _TIME_TO_EXIT_SECONDS)

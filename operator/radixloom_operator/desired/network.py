@@ -1,5 +1,8 @@
 """Who may reach the pods: one policy for leaders, one for what the hosts of a slice say.
 
+Routers, where there are any, have one like that of leaders, and leaders let them in, too: clients
+may go on reaching leaders, for as long as no router is available, and to read their metrics.
+
 Policies add up: what none of them allows is refused. Kubelets' probes come from the pod's own node,
 which network plugins let through.
 """
@@ -7,12 +10,15 @@ which network plugins let through.
 from typing import Any
 
 from radixloom_operator.api.network import Client
+from radixloom_operator.api.routing import RoutingMode
 from radixloom_operator.api.types import LLMService
 from radixloom_operator.desired.manifest import Manifest, manifest, sealed
 from radixloom_operator.naming import (
     OPERATOR_LABELS,
     hosts_service_name,
     leader_selector,
+    router_name,
+    router_selector,
     selector,
 )
 from radixloom_runtime.topology import Slice
@@ -24,9 +30,16 @@ def network_policies(service: LLMService, hardware: Slice) -> tuple[Manifest, ..
     """Return the policies; none where the spec wants none."""
     if not service.spec.network.policy:
         return ()
-    leaders = _policy(service, service.name, leader_selector(service.name), _from_clients(service))
+    clients = _from_clients(service)
+    leaders = _policy(
+        service, service.name, leader_selector(service.name), _and_routers(service, clients)
+    )
+    policies = [leaders]
+    if service.spec.routing.mode is RoutingMode.ROUTER:
+        routers = router_name(service.name), router_selector(service.name)
+        policies.append(_policy(service, *routers, clients))
     if hardware.hosts == 1:
-        return (leaders,)
+        return tuple(policies)
     everyone = selector(service.name)
     hosts = _policy(
         service,
@@ -34,7 +47,15 @@ def network_policies(service: LLMService, hardware: Slice) -> tuple[Manifest, ..
         everyone,
         {"from": [{"podSelector": {"matchLabels": everyone}}]},
     )
-    return leaders, hosts
+    return (*policies, hosts)
+
+
+def _and_routers(service: LLMService, rule: dict[str, Any]) -> dict[str, Any]:
+    """Let routers in, too, where there are any and not everybody comes in anyway."""
+    if "from" not in rule or service.spec.routing.mode is not RoutingMode.ROUTER:
+        return rule
+    router = {"podSelector": {"matchLabels": router_selector(service.name)}}
+    return {**rule, "from": [*rule["from"], router]}
 
 
 def _from_clients(service: LLMService) -> dict[str, Any]:

@@ -71,12 +71,9 @@ def _pod_spec(
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": service.spec.drain.grace_period_seconds,
         "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": NON_ROOT_ID,
-            "runAsGroup": NON_ROOT_ID,
+            **security_context(),
             "fsGroup": NON_ROOT_ID,
             "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
         },
         **{key: value for key, value in optional.items() if value},
         "containers": [_engine_container(service, hardware, index, settings)],
@@ -90,7 +87,7 @@ def _engine_container(
     engine = service.spec.engine
     container = {
         "name": ENGINE,
-        **_image(service, settings),
+        **image(service, settings),
         "command": ["radixloom"],
         "args": ["serve", *engine.args],
         "env": environment.engine_environment(service, hardware, index),
@@ -98,12 +95,25 @@ def _engine_container(
         "resources": placement.resources(service, hardware),
         **_probes(service),
         "volumeMounts": volumes.engine_mounts(service),
-        **_CONTAINER_BASE,
+        **CONTAINER_BASE,
     }
+    return {**container, **pre_stop(service)}
+
+
+def pre_stop(service: LLMService) -> dict[str, Any]:
+    """Return the pause before SIGTERM, in which endpoints forget the pod."""
     pause = service.spec.drain.pre_stop_seconds
-    if pause:
-        container["lifecycle"] = {"preStop": {"sleep": {"seconds": pause}}}
-    return container
+    return {"lifecycle": {"preStop": {"sleep": {"seconds": pause}}}} if pause else {}
+
+
+def security_context() -> dict[str, Any]:
+    """Return what the "restricted" standard asks of a pod; without its volumes' group."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": NON_ROOT_ID,
+        "runAsGroup": NON_ROOT_ID,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
 
 
 def _fetch_containers(service: LLMService, settings: OperatorSettings) -> list[Container]:
@@ -115,12 +125,12 @@ def _fetch_containers(service: LLMService, settings: OperatorSettings) -> list[C
     return [
         {
             "name": FETCH,
-            **_image(service, settings),
+            **image(service, settings),
             "command": ["radixloom"],
             "args": ["fetch", source, "--output", volumes.model_path(model)],
             "env": [{"name": "HOME", "value": volumes.SCRATCH_PATH}, *_token(model)],
             "volumeMounts": volumes.fetch_mounts(),
-            **_CONTAINER_BASE,
+            **CONTAINER_BASE,
         }
     ]
 
@@ -133,7 +143,8 @@ def _token(model: ModelSource) -> list[dict[str, Any]]:
     return [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": key}}]
 
 
-def _image(service: LLMService, settings: OperatorSettings) -> dict[str, str]:
+def image(service: LLMService, settings: OperatorSettings) -> dict[str, str]:
+    """Return the runtime's image, and when it is pulled."""
     engine = service.spec.engine
     return {
         "image": engine.image or settings.runtime_image,
@@ -159,13 +170,14 @@ def _probes(service: LLMService) -> dict[str, Any]:
     """
     tries = math.ceil(service.spec.startup.timeout_seconds / _STARTUP_PERIOD_SECONDS)
     return {
-        "startupProbe": _probe("/startupz", period=_STARTUP_PERIOD_SECONDS, failures=tries),
-        "readinessProbe": _probe("/readyz", period=5, failures=3),
-        "livenessProbe": _probe("/healthz", period=10, failures=6),
+        "startupProbe": probe("/startupz", period=_STARTUP_PERIOD_SECONDS, failures=tries),
+        "readinessProbe": probe("/readyz", period=5, failures=3),
+        "livenessProbe": probe("/healthz", period=10, failures=6),
     }
 
 
-def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
+def probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
+    """Return a probe of the http port."""
     return {
         "httpGet": {"path": path, "port": "http"},
         "periodSeconds": period,
@@ -174,7 +186,7 @@ def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
     }
 
 
-_CONTAINER_BASE: dict[str, Any] = {
+CONTAINER_BASE: dict[str, Any] = {
     # the last lines of a crashed engine become its termination message, and the status tells them
     "terminationMessagePolicy": "FallbackToLogsOnError",
     "securityContext": {

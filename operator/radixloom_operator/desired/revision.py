@@ -26,10 +26,10 @@ from radixloom_operator.settings import OperatorSettings
 log = structlog.stdlib.get_logger()
 
 UNVERSIONED_FIELDS = frozenset(
-    {"replicas", "autoscaling", "paused", "restart", "rollout", "network"}
+    {"replicas", "autoscaling", "paused", "restart", "rollout", "network", "routing"}
 )
-"""Fields that say how many slices there are, how they change and who reaches them; all others may
-make a pod."""
+"""Fields that say how many slices there are, how they change, who reaches them and how; all others
+may make a slice's pod."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from radixloom_operator.desired.manifest import Manifest, manifest, sealed
 from radixloom_operator.naming import (
     hosts_service_name,
     leader_selector,
+    router_selector,
     selector,
     wire_secret_name,
 )
@@ -15,8 +16,9 @@ SERVICE_PORT = HTTP_PORT
 """Clients' port, the same whatever `engine.port` is, so that a URL never changes."""
 
 
-def client_service(service: LLMService) -> Manifest:
-    """Return the Service that clients use: it selects leaders only."""
+def client_service(service: LLMService, *, to_routers: bool = False) -> Manifest:
+    """Return the Service that clients use: it selects leaders only, or the routers before them."""
+    select = router_selector if to_routers else leader_selector
     return sealed(
         manifest(
             "v1",
@@ -25,7 +27,7 @@ def client_service(service: LLMService) -> Manifest:
             service.name,
             spec={
                 "type": "ClusterIP",
-                "selector": leader_selector(service.name),
+                "selector": select(service.name),
                 "ports": [
                     {
                         "name": "http",

@@ -32,7 +32,7 @@ def test_nothing_that_kopf_does_writes_onto_an_object(operator):
     registry = operator._registry()
     for kind in (registry._changing, registry._spawning, registry._webhooks):
         assert kind.get_all_handlers() == []
-    assert len(registry._watching.get_all_handlers()) == 7
+    assert len(registry._watching.get_all_handlers()) == 8
     assert _kopf_settings().posting.enabled is False
 
 

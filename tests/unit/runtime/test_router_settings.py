@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from radixloom_runtime.router_settings import RouterSettings
+from radixloom_runtime.router_settings import RouterSettings, environment
 
 ONE = "http://10.0.0.1:8000"
 
@@ -37,3 +37,15 @@ def test_rates_are_counted_where_there_are_keys():
 
 def test_every_setting_says_what_it_means():
     assert all(field.description for field in RouterSettings.model_fields.values())
+
+
+def test_settings_survive_the_way_through_the_environment(monkeypatch: pytest.MonkeyPatch):
+    given = {"backend": (ONE, "http://10.0.0.2:8000"), "hold_seconds": 5, "policy": "round-robin"}
+    for name, value in environment(**given).items():
+        monkeypatch.setenv(name, value)
+    assert RouterSettings() == RouterSettings(**given)
+
+
+def test_rendering_does_not_look_at_this_process(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RADIXLOOM_BACKEND", ONE)
+    assert environment(discover="leaders:80") == {"RADIXLOOM_DISCOVER": "leaders:80"}

@@ -58,6 +58,7 @@ def all_yaml(found: Desired) -> str:
     [
         ("cpu", {"spec.model.uri": "pvc://weights/smollm2", "spec.replicas": 2}),
         ("v5e-two-hosts", tpu("v5e", "2x4", chipsPerHost=4)),
+        ("cpu-routed", {"spec.model.uri": "pvc://weights/smollm2", "spec.routing.mode": "Router"}),
         (
             "v6e-one-host-gated-model",
             {

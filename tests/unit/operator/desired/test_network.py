@@ -10,6 +10,7 @@ from radixloom_operator.settings import OperatorSettings
 
 HOSTS = {"spec.tpu": {"generation": "cpu", "hosts": 2}}
 LEADERS = {"serving.radixloom.dev/service": "chat", "apps.kubernetes.io/pod-index": "0"}
+ROUTERS = {"serving.radixloom.dev/router": "chat"}
 EVERYONE = {"serving.radixloom.dev/service": "chat"}
 
 
@@ -52,6 +53,25 @@ def test_named_clients_and_the_operator_reach_leaders_alone():
     assert first == {"namespaceSelector": {"matchLabels": {"team": "search"}}}
     assert second == {"podSelector": {"matchLabels": {"app": "web"}}}
     assert found["chat-hosts"] == policies(HOSTS)["chat-hosts"]
+
+
+def test_clients_reach_routers_and_routers_leaders():
+    clients = [{"podLabels": {"app": "web"}}]
+    found = policies({"spec.network": {"clients": clients}, "spec.routing.mode": "Router"})
+    router = {"podSelector": {"matchLabels": ROUTERS}}
+    web = {"podSelector": {"matchLabels": {"app": "web"}}}
+    assert found["chat-router"]["podSelector"] == {"matchLabels": ROUTERS}
+    (to_routers,) = found["chat-router"]["ingress"]
+    (to_leaders,) = found["chat"]["ingress"]
+    assert web in to_routers["from"]
+    assert router not in to_routers["from"]
+    assert to_leaders == {**to_routers, "from": [*to_routers["from"], router]}
+
+
+def test_where_everybody_comes_in_routers_do_too():
+    found = policies({"spec.routing.mode": "Router"})
+    assert found["chat"] == policies()["chat"]
+    assert "from" not in found["chat-router"]["ingress"][0]
 
 
 @pytest.mark.parametrize("change", [{}, HOSTS], ids=str)
