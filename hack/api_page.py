@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from radixloom_runtime.server import app, unsupported
 from radixloom_runtime.server.anthropic import schema as anthropic
 from radixloom_runtime.server.cache_control import PinRequest, UnpinRequest
+from radixloom_runtime.server.control import AbortRequest, PauseRequest, ProfileRequest
 from radixloom_runtime.server.lifecycle import Lifecycle
 from radixloom_runtime.server.responses import schema as responses
 from radixloom_runtime.server.responses.store import MAX_BYTES, MAX_RESPONSES
@@ -234,7 +235,7 @@ _FEATURES: tuple[tuple[str, str, str, str, str, str], ...] = (
         "no",
         "yes",
         "partly",
-        "not `/abort_request` (close the connection), pausing, profiling, new weights: 404",
+        "profiles only with `--profile-dir`; pausing without `retract`; new weights: 404",
     ),
     ("LoRA adapters", "no", "yes", "at start", "no", ""),
 )
@@ -278,6 +279,9 @@ _OTHERS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("/generate", GenerateRequest),
     ("/pin_prefix", PinRequest),
     ("/unpin_prefix", UnpinRequest),
+    ("/abort_request", AbortRequest),
+    ("/pause_generation", PauseRequest),
+    ("/start_profile", ProfileRequest),
 )
 
 

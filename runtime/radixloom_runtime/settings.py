@@ -278,7 +278,11 @@ class RuntimeSettings(BaseSettings):
         " Needed on every host when num_hosts > 1.",
     )
 
-    # --- logs
+    # --- logs and profiles
+    profile_dir: Path | None = Field(
+        None,
+        description="Folder for the profiles of `POST /start_profile`. Default: there are none.",
+    )
     log_level: str = Field(
         "info",
         pattern="^(debug|info|warning|error)$",

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from radixloom_runtime.engine.controls import Controls
 from radixloom_runtime.engine.meter import Meter
 from radixloom_runtime.errors import EngineError
 from radixloom_runtime.scheduler.backpressure import DEFAULT_RETRY_SECONDS
@@ -23,9 +24,13 @@ from radixloom_runtime.wire.messages import (
     Drain,
     EngineMessage,
     Flush,
+    Pause,
     Pin,
     Rejected,
+    Resume,
     ServerMessage,
+    StartProfile,
+    StopProfile,
     Submit,
     Unpin,
 )
@@ -63,12 +68,14 @@ class EngineLoop:
         runner: Runner[Any],
         link: Link,
         meter: Meter,
+        controls: Controls,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._scheduler = scheduler
         self._runner = runner
         self._link = link
         self._meter = meter
+        self._controls = controls
         self._clock = clock
         self._in_flight: Step | None = None
         self._is_draining = False
@@ -82,7 +89,7 @@ class EngineLoop:
         """Step, or wait for something to do; report now and then."""
         self._receive()
         self._link.send(self._scheduler.tick(self._clock()))
-        if not self._is_idle:
+        if not self._has_to_wait:
             self.step()
         if self._meter.is_report_due(self._clock()):
             self._link.send([self._meter.report(self._clock())])
@@ -101,23 +108,35 @@ class EngineLoop:
     def _is_idle(self) -> bool:
         return self._scheduler.is_idle and self._in_flight is None
 
+    @property
+    def _has_to_wait(self) -> bool:
+        """Whether there is nothing to do before a message comes."""
+        is_paused = self._controls.is_paused and self._in_flight is None
+        return is_paused or self._is_idle
+
     def _receive(self) -> None:
-        patience = self._meter.seconds_to_report(self._clock()) if self._is_idle else 0.0
+        patience = self._meter.seconds_to_report(self._clock()) if self._has_to_wait else 0.0
         for message in self._link.receive(timeout_seconds=patience):
-            match message:
-                case Submit():
-                    self._submit(message)
-                case Abort(request_id):
-                    self._scheduler.abort(request_id)
-                case Flush():
-                    self._link.send([self._scheduler.flush(message)])
-                case Unpin():
-                    self._link.send([self._scheduler.unpin(message)])
-                case Pin():
-                    self._pin(message)
-                case Drain():
-                    log.info("engine.draining", running=self._scheduler.num_running)
-                    self._is_draining = True
+            self._take(message)
+
+    def _take(self, message: ServerMessage) -> None:
+        match message:
+            case Submit():
+                self._submit(message)
+            case Abort(request_id):
+                self._scheduler.abort(request_id)
+            case Flush():
+                self._link.send([self._scheduler.flush(message)])
+            case Unpin():
+                self._link.send([self._scheduler.unpin(message)])
+            case Pin():
+                self._pin(message)
+            case Pause() | Resume() | StartProfile() | StopProfile():
+                self._link.send([self._controls.obey(message)])
+            case Drain():
+                log.info("engine.draining", running=self._scheduler.num_running)
+                self._is_draining = True
+                self._controls.is_paused = False
 
     def _submit(self, submit: Submit) -> None:
         rejected = self._refuse(submit) if self._is_draining else self._scheduler.submit(submit)
@@ -137,7 +156,7 @@ class EngineLoop:
         )
 
     def _start(self) -> Step | None:
-        plan = self._scheduler.plan()
+        plan = None if self._controls.is_paused else self._scheduler.plan()
         if plan is None:
             return None
         with self._meter.device():
@@ -148,3 +167,4 @@ class EngineLoop:
             result = self._runner.finish(step.handle)
         self._link.send(self._scheduler.commit(step.plan, result))
         self._meter.steps += 1
+        self._controls.note_step()

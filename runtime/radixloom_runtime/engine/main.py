@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import structlog
 
 from radixloom_runtime import capacity, logs
+from radixloom_runtime.engine.controls import Controls
 from radixloom_runtime.engine.hosts.farewell import Peers, farewell
 from radixloom_runtime.engine.hosts.follow import PlanLoop
 from radixloom_runtime.engine.hosts.follower import Follower
@@ -37,6 +38,7 @@ from radixloom_runtime.engine.loop import EngineLoop, Link
 from radixloom_runtime.engine.meter import Meter
 from radixloom_runtime.engine.watchdog import STEP_LIMIT_SECONDS, Watchdog
 from radixloom_runtime.errors import CapacityError, ConfigurationError
+from radixloom_runtime.runner.profiler import Profiler
 from radixloom_runtime.scheduler.scheduler import Scheduler
 from radixloom_runtime.scheduler.speculation import parse
 from radixloom_runtime.settings import RuntimeSettings
@@ -266,7 +268,8 @@ class _Engine:
         if built.runner.limits.is_recurrent and self._settings.prefix_cache:
             log.info("engine.no_prefix_cache", reason="the model keeps a state, not only pages")
         self._meter = Meter(scheduler, time.monotonic, built.compiles_after_warmup)
-        loop = EngineLoop(scheduler, runner, link, self._meter)
+        controls = Controls(Profiler(self._settings.profile_dir))
+        loop = EngineLoop(scheduler, runner, link, self._meter, controls)
         self._channel.send([built.ready])
         log.info("engine.ready", seconds=built.ready.start_seconds)
         loop.run()

@@ -10,7 +10,8 @@ engine, streaming or not.
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncGenerator, Callable, Sequence
+import functools
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
 import structlog
 from starlette.requests import Request
@@ -39,15 +40,28 @@ Writing = Callable[[list[ChoiceDelta]], AsyncGenerator[bytes, None]]
 log = structlog.get_logger()
 
 
-def prepare(request: Request, wanted: TextRequest, order: Order, model: ServedModel) -> Generation:
-    """Make the choices of an order, which is counted for who asks; nothing is sent yet."""
+def prepare(
+    request: Request,
+    wanted: TextRequest,
+    order: Order,
+    model: ServedModel,
+    *,
+    names: Iterable[str] = (),
+) -> Generation:
+    """Make the choices of an order, which is counted for who asks; nothing is sent yet.
+
+    It can be aborted by the HTTP request's id, and by any of `names`.
+    """
     service = service_of(request)
     order = dataclasses.replace(
         order,
         user=user_of(request, wanted.user),
         timeout_seconds=wanted.timeout or service.request_timeout,
     )
-    return generations.prepare(order, model.tokenizer, service.engine, service.metrics)
+    work = generations.prepare(order, model.tokenizer, service.engine, service.metrics)
+    service.in_flight.add(work, {request.state.request_id, *names})
+    work.on_close = functools.partial(service.in_flight.remove, work)
+    return work
 
 
 async def whole(request: Request, form: ReplyForm, generation: Generation) -> Response:

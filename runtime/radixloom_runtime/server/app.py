@@ -6,6 +6,7 @@ takes tens of milliseconds, in which running streams must go on.
 """
 
 import asyncio
+from collections.abc import Iterable
 from http import HTTPStatus
 
 from fastapi import APIRouter, FastAPI, Request
@@ -19,6 +20,7 @@ from radixloom_runtime.server import (
     cache_control,
     chat,
     completions,
+    control,
     dialects,
     health,
     native,
@@ -44,6 +46,8 @@ ENDPOINTS = frozenset(
     | {"/v1/responses", "/v1/messages", "/v1/messages/count_tokens"}
     | {"/flush_cache", "/pin_prefix", "/unpin_prefix"}
     | {"/tokenize", "/detokenize"}
+    | {"/abort_request", "/pause_generation", "/continue_generation"}
+    | {"/start_profile", "/stop_profile"}
     | {"/generate", "/get_model_info", "/get_server_info", "/get_load"}
     | {"/healthz", "/startupz", "/readyz", "/metrics", "/version"}
 )
@@ -99,13 +103,20 @@ async def generate(request: Request) -> Response:
     completion = native.as_completion(wanted, serving.model.name)
     order = await native.make_order(wanted, completion, serving)
     form = native.GenerateForm(wanted, serving.model.token_bytes)
-    return await _answer(request, completion, order, form, serving.model)
+    names = {wanted.rid} if wanted.rid else set[str]()
+    return await _answer(request, completion, order, form, serving.model, names=names)
 
 
 async def _answer(
-    request: Request, wanted: TextRequest, order: Order, form: Form, model: ServedModel
+    request: Request,
+    wanted: TextRequest,
+    order: Order,
+    form: Form,
+    model: ServedModel,
+    *,
+    names: Iterable[str] = (),
 ) -> Response:
-    work = answering.prepare(request, wanted, order, model)
+    work = answering.prepare(request, wanted, order, model, names=names)
     if not wanted.stream:
         return await answering.whole(request, form, work)
     options = wanted.stream_options
@@ -124,6 +135,7 @@ def build(service: Service) -> FastAPI:
         app.include_router(cache_control.router)
         app.include_router(tokenizing.router)
         app.include_router(native_info.router)
+        app.include_router(control.router)
     app.include_router(health.router)
     app.add_exception_handler(RequestError, _on_request_error)
     app.add_exception_handler(HTTPException, _on_http_exception)

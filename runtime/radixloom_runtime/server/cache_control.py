@@ -23,7 +23,15 @@ from radixloom_runtime.server.problems import EngineLostError, RequestTimeoutErr
 from radixloom_runtime.server.schema import MAX_TIMEOUT_SECONDS, TokenId
 from radixloom_runtime.server.schema_chat import Message
 from radixloom_runtime.server.service import Service, service_of
-from radixloom_runtime.wire.messages import CacheChanged, Flush, Pin, Rejected, TimedOut, Unpin
+from radixloom_runtime.wire.messages import (
+    CacheChanged,
+    Done,
+    Flush,
+    Pin,
+    Rejected,
+    TimedOut,
+    Unpin,
+)
 
 router = APIRouter(tags=["prefix cache"])
 
@@ -141,6 +149,8 @@ def _done(reply: Reply) -> CacheChanged:
     match reply:
         case CacheChanged():
             return reply
+        case Done():
+            raise AssertionError("the cache's questions are answered by CacheChanged")
         case EngineLost(message):
             raise EngineLostError(f"the engine ended: {message}", code="engine_lost")
         case Rejected(message=message, retry_after_seconds=seconds):

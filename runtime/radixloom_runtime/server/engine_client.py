@@ -16,27 +16,35 @@ from radixloom_runtime.wire.channels import ServerChannel
 from radixloom_runtime.wire.messages import (
     Abort,
     CacheChanged,
+    Done,
     Drain,
     EngineMessage,
     Failed,
     Flush,
     Followers,
     Output,
+    Pause,
     Pin,
     Ready,
     Rejected,
+    Resume,
     ServerMessage,
     Starting,
+    StartProfile,
     StateMessage,
     Stats,
+    StopProfile,
     StopWanted,
     Submit,
     TimedOut,
     Unpin,
 )
 
-Reply = CacheChanged | Rejected | TimedOut | EngineLost
-"""To a request about the cache."""
+Question = Flush | Pin | Unpin | Pause | Resume | StartProfile | StopProfile
+"""What is not about an answer."""
+
+Reply = CacheChanged | Done | Rejected | TimedOut | EngineLost
+"""To a question."""
 
 
 class EngineClient:
@@ -77,8 +85,8 @@ class EngineClient:
         open_ids = [name for name in request_ids if self._inboxes.pop(name, None) is not None]
         self._say(*map(Abort, open_ids))
 
-    async def ask(self, message: Flush | Pin | Unpin) -> Reply:
-        """Send a request about the cache, with an id of its own, and wait for its answer."""
+    async def ask(self, message: Question) -> Reply:
+        """Send a question, with an id of its own, and wait for its answer."""
         if self._lost is not None:
             return self._lost
         reply = asyncio.get_running_loop().create_future()
@@ -89,8 +97,8 @@ class EngineClient:
         finally:
             del self._replies[message.request_id]
 
-    def tell(self, message: Unpin) -> None:
-        """Send a request about the cache; what it has done is of no interest."""
+    def tell(self, message: Unpin | Resume) -> None:
+        """Send a question whose answer is of no interest."""
         self._say(message)
 
     def drain(self) -> None:
@@ -129,7 +137,7 @@ class EngineClient:
         match message:
             case Output():
                 self._hand_over(message, is_last=message.finish_reason is not None)
-            case CacheChanged():
+            case CacheChanged() | Done():
                 self._reply(message)
             case Rejected() | TimedOut() if message.request_id in self._replies:
                 self._reply(message)
@@ -138,7 +146,7 @@ class EngineClient:
             case Starting() | Ready() | Stats() | Followers() | StopWanted() | Failed():
                 self._on_state(message)
 
-    def _reply(self, message: CacheChanged | Rejected | TimedOut) -> None:
+    def _reply(self, message: CacheChanged | Done | Rejected | TimedOut) -> None:
         reply = self._replies.get(message.request_id)
         if reply is not None and not reply.done():
             reply.set_result(message)

@@ -34,6 +34,7 @@ class Frame:
             await self._app(scope, receive, send)
             return
         request_id = request_id_of(Headers(scope=scope))
+        scope.setdefault("state", {})["request_id"] = request_id
         status = 0
 
         async def send_framed(message: Message) -> None:

@@ -10,7 +10,7 @@ their common prefix by itself. Whatever way a generation ends, `close` leaves no
 import itertools
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from radixloom_runtime.errors import OverloadedError, RequestError
@@ -22,6 +22,9 @@ from radixloom_runtime.server.problems import EngineLostError, RequestTimeoutErr
 from radixloom_runtime.text.pipeline import TextDelta, TextPipeline
 from radixloom_runtime.text.tokenizer import Tokenizer
 from radixloom_runtime.wire.messages import Output, Rejected, Submit, TimedOut, TokenLogprobs
+
+ABORT = "abort"
+"""The finish reason of an answer that somebody else ended."""
 
 _ids = itertools.count()
 _process = secrets.token_hex(4)
@@ -51,7 +54,7 @@ class ChoiceDelta:
     prompt_logprobs: Sequence[TokenLogprobs | None] | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Generation:
     """The choices of one order, in the engine's hands."""
 
@@ -62,8 +65,10 @@ class Generation:
     inbox: Inbox = field(default_factory=Inbox)
     started_at: float = field(default_factory=time.monotonic)
     first_token_at: float | None = None
-    cut_short_by: str = "abort"
+    cut_short_by: str = ABORT
     """What ended the choices that have no finish reason."""
+    on_close: Callable[[], None] = lambda: None
+    """Called at the end, whatever it is."""
 
     def start(self) -> None:
         """Send every choice to the engine."""
@@ -96,8 +101,22 @@ class Generation:
             return total
         return {"ttft_seconds": round(self.first_token_at - self.started_at, 4)} | total
 
+    def cut_short(self) -> None:
+        """End what is not finished with what there is of it: it is told as by a last Output."""
+        for request_id, choice in self.choices.items():
+            if choice.finish_reason is None:
+                self.engine.abort([request_id])
+                last = Output(
+                    request_id=request_id,
+                    token_ids=[],
+                    cached_tokens=choice.cached_tokens,
+                    finish_reason=ABORT,
+                )
+                self.inbox.put(last)
+
     def close(self) -> None:
         """Take back from the engine what is not finished."""
+        self.on_close()
         self.engine.abort(self.choices)
         for reason in self.ends:
             self.metrics.finished.labels(reason).inc()

@@ -57,6 +57,8 @@ class Lifecycle:
     failure: Failed | None = None
     engine_lost: str | None = None
     draining: bool = False
+    paused: bool = False
+    """Whether the engine was told to plan no steps."""
     in_flight: int = 0
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while no request is in flight."""
@@ -143,6 +145,8 @@ class Lifecycle:
             return "shutting down"
         if not self.is_started:
             return f"starting: {self.progress.phase}"
+        if self.paused:
+            return "generation is paused; POST /continue_generation lets it go on"
         return self._why_engine_hangs()
 
     def _why_engine_hangs(self) -> str | None:

@@ -18,7 +18,7 @@ from typing_extensions import override
 from radixloom_runtime.errors import RequestError
 from radixloom_runtime.server import completions
 from radixloom_runtime.server.form import Form
-from radixloom_runtime.server.generation import Choice, ChoiceDelta
+from radixloom_runtime.server.generation import ABORT, Choice, ChoiceDelta
 from radixloom_runtime.server.lifecycle import Serving
 from radixloom_runtime.server.order import Order
 from radixloom_runtime.server.replies import Usage
@@ -207,4 +207,6 @@ class GenerateForm(Form):
 def _finish(reason: str | None, choice: Choice) -> dict[str, Any] | None:
     if reason == "length":
         return {"type": reason, "length": choice.prompt.max_tokens}
+    if reason == ABORT:
+        return {"type": reason, "message": "aborted by /abort_request or /pause_generation"}
     return {"type": reason} if reason else None

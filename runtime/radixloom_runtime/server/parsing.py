@@ -28,10 +28,10 @@ _CODES = {
 }
 
 
-def documented(kind: type[BaseModel]) -> dict[str, Any]:
+def documented(kind: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     """Describe a body for `/docs`: FastAPI does not see what is read here."""
     schema = {"schema": kind.model_json_schema()}
-    return {"requestBody": {"required": True, "content": {"application/json": schema}}}
+    return {"requestBody": {"required": required, "content": {"application/json": schema}}}
 
 
 async def chat_request(request: Request) -> ChatRequest:
@@ -63,9 +63,18 @@ async def plain_request(request: Request, kind: type[RequestT]) -> RequestT:
     return validated(kind, await json_object(request))
 
 
+async def optional_request(request: Request, kind: type[RequestT]) -> RequestT:
+    """Read and check a body that may be left out. Raises: `RequestError`."""
+    body = await read_body(request, service_of(request).max_body_bytes)
+    return validated(kind, _decoded(body) if body else {})
+
+
 async def json_object(request: Request) -> dict[str, Any]:
     """Read a body that is a JSON object. Raises: `RequestError`."""
-    body = await read_body(request, service_of(request).max_body_bytes)
+    return _decoded(await read_body(request, service_of(request).max_body_bytes))
+
+
+def _decoded(body: bytes) -> dict[str, Any]:
     try:
         found = msgspec.json.decode(body)
     except RecursionError as error:

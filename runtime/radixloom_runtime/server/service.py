@@ -7,6 +7,7 @@ from starlette.requests import Request
 
 from radixloom_runtime.metrics import Metrics
 from radixloom_runtime.server.engine_client import EngineClient
+from radixloom_runtime.server.in_flight import InFlight
 from radixloom_runtime.server.keys import Keys
 from radixloom_runtime.server.lifecycle import Lifecycle
 from radixloom_runtime.server.responses.store import ResponseStore
@@ -25,6 +26,7 @@ class Service:
     keys: Keys = field(default_factory=Keys)
     """Who may ask."""
     max_body_bytes: int = MAX_BODY_BYTES
+    in_flight: InFlight = field(default_factory=InFlight)
     responses: ResponseStore = field(default_factory=ResponseStore)
 
 

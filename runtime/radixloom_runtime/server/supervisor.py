@@ -28,7 +28,15 @@ from radixloom_runtime.server.lifecycle import Lifecycle
 from radixloom_runtime.server.service import Service
 from radixloom_runtime.settings import RuntimeSettings
 from radixloom_runtime.wire import channels
-from radixloom_runtime.wire.messages import Failed, Followers, Ready, Starting, Stats, StopWanted
+from radixloom_runtime.wire.messages import (
+    Failed,
+    Followers,
+    Ready,
+    Resume,
+    Starting,
+    Stats,
+    StopWanted,
+)
 
 Launch = Callable[[str, RuntimeSettings], tuple[Sequence[str], Mapping[str, str]]]
 """Channel address and settings to the engine's argument list and environment."""
@@ -211,6 +219,7 @@ class Supervisor:
         if self._lifecycle.follows:
             return await self._leave(process)
         if self._is_ready:
+            self._engine.tell(Resume(request_id="drain"))  # if paused, requests wait for it
             await self._until_idle(ending)
         left = self._lifecycle.in_flight
         if left:

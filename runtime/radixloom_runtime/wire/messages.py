@@ -2,10 +2,12 @@
 
     server process                        engine process
         Submit, Abort, Drain    ─────►    engine/loop
-        Flush, Pin, Unpin
+        Flush, Pin, Unpin,
+        Pause, Resume,
+        StartProfile, StopProfile
         Starting, Ready,        ◄─────
         Output, Rejected, TimedOut,
-        CacheChanged,
+        CacheChanged, Done,
         Stats, Followers, StopWanted,
         Failed
 
@@ -14,7 +16,7 @@ Token ids only: text lives in the server process. Unknown tags and fields are re
 
 import msgspec
 
-WIRE_VERSION = 6
+WIRE_VERSION = 7
 """Bumped with every change of a struct below; both ends refuse another version."""
 
 
@@ -98,7 +100,37 @@ class Unpin(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_
     """`request_id` of the Pin."""
 
 
-ServerMessage = Submit | Abort | Drain | Flush | Pin | Unpin
+class Pause(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Finish the step in flight, then plan none until Resume or Drain."""
+
+    request_id: str
+
+
+class Resume(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Plan steps again."""
+
+    request_id: str
+
+
+class StartProfile(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Record what this host does, in the folder of its settings."""
+
+    request_id: str
+    num_steps: int | None = None
+    """After as many it ends by itself; None: with StopProfile."""
+    host_tracer_level: int | None = None
+    python_tracer_level: int | None = None
+
+
+class StopProfile(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Write what was recorded."""
+
+    request_id: str
+
+
+ServerMessage = (
+    Submit | Abort | Drain | Flush | Pin | Unpin | Pause | Resume | StartProfile | StopProfile
+)
 
 
 class TokenLogprobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
@@ -151,6 +183,12 @@ class CacheChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_u
     request_id: str
     num_tokens: int
     """Dropped, pinned, or unpinned (0: there was no such pin)."""
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """A Pause, Resume, StartProfile or StopProfile was obeyed; Rejected may answer instead."""
+
+    request_id: str
 
 
 class Starting(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
@@ -245,4 +283,4 @@ class Failed(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
 StateMessage = Starting | Ready | Stats | Followers | StopWanted | Failed
 """What the engine says of itself rather than of a request."""
 
-EngineMessage = Output | Rejected | TimedOut | CacheChanged | StateMessage
+EngineMessage = Output | Rejected | TimedOut | CacheChanged | Done | StateMessage

@@ -22,7 +22,7 @@ OWN_SETTINGS = frozenset(
         *("api_key", "api_key_file", "max_body_bytes"),
         *("tool_call_parser", "reasoning_parser", "request_chat_template"),
         *("leader_address", "plan_port", "gather_seconds", "drain_seconds"),
-        *("compile_cache_dir", "max_queued_requests", "prefix_cache"),
+        *("profile_dir", "compile_cache_dir", "max_queued_requests", "prefix_cache"),
     }
 )
 """Settings that may differ between hosts: they change no step, or only the leader reads them."""

@@ -19,7 +19,7 @@ from radixloom_runtime.server.anthropic.replies import (
     Usage,
 )
 from radixloom_runtime.server.form import EventForm
-from radixloom_runtime.server.generation import Choice, ChoiceDelta
+from radixloom_runtime.server.generation import ABORT, Choice, ChoiceDelta
 from radixloom_runtime.server.replies import Usage as OpenAIUsage
 from radixloom_runtime.text.pipeline import STOP, TextDelta
 from radixloom_runtime.text.reading import AnswerReader, Reading
@@ -80,6 +80,8 @@ class MessageForm(EventForm):
 
 
 def _stop(text: TextDelta, *, called: bool) -> Stop:
+    if text.finish_reason == ABORT:
+        return Stop("pause_turn", None)  # sent back as it is, it goes on
     if text.finish_reason != STOP:
         return Stop("max_tokens", None)
     if text.stop_string is not None:

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from radixloom_runtime.errors import RequestError
 from radixloom_runtime.server.form import EventForm
-from radixloom_runtime.server.generation import Choice, ChoiceDelta
+from radixloom_runtime.server.generation import ABORT, Choice, ChoiceDelta
 from radixloom_runtime.server.order import Order
 from radixloom_runtime.server.replies import Usage
 from radixloom_runtime.server.responses import events
@@ -29,6 +29,7 @@ from radixloom_runtime.server.responses.schema import ResponseRequest
 from radixloom_runtime.server.schema_tools import NamedTool
 from radixloom_runtime.text.pipeline import STOP
 
+_STATUS = {STOP: "completed", "length": "incomplete", ABORT: "cancelled"}
 _CODES = {429: "rate_limit_exceeded"}
 
 
@@ -93,11 +94,11 @@ class ResponseForm(EventForm):
         return self._ended(usage)
 
     def _ended(self, usage: Usage) -> Response:
-        is_whole = self._finish_reason == STOP
+        reason = self._finish_reason
         response = msgspec.structs.replace(
             self._begun,
-            status="completed" if is_whole else "incomplete",
-            incomplete_details=None if is_whole else Incomplete("max_output_tokens"),
+            status=_STATUS.get(reason or "", "incomplete"),
+            incomplete_details=Incomplete("max_output_tokens") if reason == "length" else None,
             output=self._items.items,
             usage=self._usage(usage),
         )

@@ -97,7 +97,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     object: Literal["response"] = "response"
     created_at: int
-    status: Literal["in_progress", "completed", "incomplete", "failed"]
+    status: Literal["in_progress", "completed", "incomplete", "cancelled", "failed"]
     model: str
     output: list[Item]
     usage: ResponseUsage | None = None

@@ -7,18 +7,24 @@ import pytest
 from support.serving import LIMITS, request
 from support.toy_runner import ToyHandle, ToyRunner, expected_tokens
 
+from radixloom_runtime.engine.controls import Controls
 from radixloom_runtime.engine.loop import EngineLoop
 from radixloom_runtime.engine.meter import BUSY_SECONDS, IDLE_SECONDS, Meter
 from radixloom_runtime.errors import EngineError
+from radixloom_runtime.runner.profiler import Profiler
 from radixloom_runtime.scheduler.scheduler import Scheduler
 from radixloom_runtime.wire.messages import (
     Abort,
+    Done,
     Drain,
     EngineMessage,
     Output,
+    Pause,
     Rejected,
+    Resume,
     ServerMessage,
     Stats,
+    TimedOut,
 )
 from radixloom_runtime.wire.plan import StepPlan, StepResult
 
@@ -66,7 +72,8 @@ class Journal(ToyRunner):
 def loop_of(link: ScriptedLink, runner: ToyRunner | None = None) -> EngineLoop:
     scheduler = Scheduler(LIMITS, max_queued_requests=2)
     meter = Meter(scheduler, link.clock, lambda: 0)
-    return EngineLoop(scheduler, runner or ToyRunner(LIMITS), link, meter, link.clock)
+    controls = Controls(Profiler(None))
+    return EngineLoop(scheduler, runner or ToyRunner(LIMITS), link, meter, controls, link.clock)
 
 
 def outputs_of(link: ScriptedLink, request_id: str) -> list[int]:
@@ -128,3 +135,42 @@ def test_a_scheduler_that_has_requests_but_plans_nothing_is_a_loud_error(monkeyp
     monkeypatch.setattr(Scheduler, "plan", lambda _: None)
     with pytest.raises(EngineError, match="plans nothing"):
         loop_of(link).run()
+
+
+def test_a_paused_loop_finishes_the_step_in_flight_and_waits_without_spinning():
+    link, runner = (
+        ScriptedLink([request("a", [1], max_tokens=50)], [], [Pause(request_id="p")]),
+        (Journal(LIMITS)),
+    )
+    loop = loop_of(link, runner)
+    for _ in range(6):
+        loop.turn()
+    assert runner.events == ["start 0", "start 1", "finish 0", "finish 1"]
+    assert [m.request_id for m in link.sent if isinstance(m, Done)] == ["p"]
+    assert len(outputs_of(link, "a")) == 2
+    assert all(wait > 0 for wait in link.waits)
+
+
+def test_after_a_pause_the_answers_are_what_they_would_have_been():
+    asked = [request("a", [1, 2], max_tokens=9), request("b", [3], max_tokens=5)]
+    link = ScriptedLink(
+        asked[:1], [], [Pause(request_id="p")], asked[1:], [], [Resume(request_id="r")], [Drain()]
+    )
+    loop_of(link).run()
+    for each in asked:
+        assert outputs_of(link, each.request_id) == expected_tokens(each, LIMITS)[0]
+
+
+def test_a_paused_loop_that_is_drained_goes_on():
+    link = ScriptedLink([Pause(request_id="p"), request("a", [1], max_tokens=3)], [Drain()])
+    loop_of(link).run()
+    assert len(outputs_of(link, "a")) == 3
+
+
+def test_a_request_expires_while_the_loop_is_paused():
+    late = request("a", [1], deadline=1.0)
+    link = ScriptedLink([Pause(request_id="p"), late])
+    loop = loop_of(link)
+    for _ in range(8):
+        loop.turn()
+    assert [m.request_id for m in link.sent if isinstance(m, TimedOut)] == ["a"]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anthropic
@@ -182,6 +183,19 @@ def test_the_old_header_of_keys_opens_too(locked: HttpServer):
     body = said("x") | {"model": FOLDER.name}
     answer = locked.client.post("/v1/messages", json=body, headers={"x-api-key": "sk-right"})
     assert answer.status_code == 200
+
+
+def test_an_aborted_answer_says_that_its_turn_can_go_on(locked: HttpServer):
+    key = {"x-api-key": "sk-right"}
+    body = said("x") | {"model": FOLDER.name}
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(locked.client.post, "/v1/messages", json=body, headers=key)
+        abort = {"abort_all": True}
+        while not locked.client.post("/abort_request", json=abort, headers=key).json()[
+            "num_aborted"
+        ]:
+            pass
+        assert asked.result().json()["stop_reason"] == "pause_turn"
 
 
 def test_a_wrong_key_is_anthropics_authentication_error(locked: HttpServer):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
@@ -198,7 +199,7 @@ def test_a_response_that_is_not_to_be_stored_is_not(asking: openai.OpenAI):
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
     path = tmp_path_factory.mktemp("keys") / "keys"
     path.write_text("sk-mine\nsk-yours\n")
-    with HttpServer(echo_engine(), api_key_file=path) as running:
+    with HttpServer(echo_engine("--step-seconds", "0.02"), api_key_file=path) as running:
         yield running
 
 
@@ -216,6 +217,20 @@ def test_a_response_is_its_askers_alone(locked: HttpServer):
                 **said("x", previous_response_id=told.id) | {"model": FOLDER.name}
             )
         assert mine.responses.retrieve(told.id).id == told.id
+
+
+def test_an_aborted_response_is_cancelled(locked: HttpServer):
+    key = {"authorization": "Bearer sk-mine"}
+    body = said("x") | {"model": FOLDER.name}
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(locked.client.post, "/v1/responses", json=body, headers=key)
+        abort = {"abort_all": True}
+        while not locked.client.post("/abort_request", json=abort, headers=key).json()[
+            "num_aborted"
+        ]:
+            pass
+        found = asked.result().json()
+    assert (found["status"], found["incomplete_details"]) == ("cancelled", None)
 
 
 def test_a_stream_that_breaks_off_ends_with_a_failed_response(tmp_path):
