@@ -30,7 +30,8 @@ async def _read_stream(port: int, body: bytes) -> int:
     return events
 
 
-async def _round(port: int, streams: int, tokens: int) -> float:
+async def tokens_per_second(port: int, streams: int, tokens: int) -> float:
+    """Stream so many answers at once and count."""
     request = {
         "model": "tiny_tokenizer",
         "prompt": "to be or not to be",
@@ -45,7 +46,7 @@ async def _round(port: int, streams: int, tokens: int) -> float:
 
 
 def _clients(port: int, streams: int, tokens: int) -> None:
-    rates = [asyncio.run(_round(port, streams, tokens)) for _ in range(ROUNDS)]
+    rates = [asyncio.run(tokens_per_second(port, streams, tokens)) for _ in range(ROUNDS)]
     told = ", ".join(f"{rate:,.0f}" for rate in rates)
     print(f"{streams} streams of {tokens} tokens: {told} tokens/s")
 

@@ -1,41 +1,9 @@
 """Replicas come and go with the scale subresource, and a rollout survives the operator's death."""
 
-import threading
-
 import pytest
-from openai import OpenAIError
-
-from hack.cluster.errors import ClusterError
+from support.traffic import Traffic
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480, func_only=True)]
-
-
-class Traffic:
-    """One client that asks again and again; `failures` lists what went wrong."""
-
-    def __init__(self, space, service):
-        self._space, self._service = space, service
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self.failures = []
-        self.answered = 0
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self):
-        while not self._stop.is_set():
-            try:
-                self._space.answer(self._service, "Say hello.", max_tokens=4)
-                self.answered += 1
-            except (OpenAIError, ClusterError) as error:
-                self.failures.append(repr(error))
-            self._stop.wait(0.5)
 
 
 def leader_addresses(space, service):
