@@ -7,7 +7,6 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-import httpx
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
@@ -17,11 +16,11 @@ from radixloom_runtime.errors import OverloadedError, RequestError
 from radixloom_runtime.router import upstream
 from radixloom_runtime.router.fingerprint import Fingerprint, fingerprint
 from radixloom_runtime.router.forwarding import Forwarder
+from radixloom_runtime.router.http_connection import CutOffError
 from radixloom_runtime.router.metrics import RouterMetrics
 from radixloom_runtime.router.own import OwnPaths
 from radixloom_runtime.router.rate_limit import RateLimit
 from radixloom_runtime.router.trace import Trace
-from radixloom_runtime.router.upstream import CutOffError
 from radixloom_runtime.server import dialects, problems
 from radixloom_runtime.server.caller import user_of
 from radixloom_runtime.server.connection import (
@@ -151,15 +150,12 @@ class RouterApp:
         async with self._forwarder.answer(asked, prompt, trace) as answer:
             start = {
                 "type": "http.response.start",
-                "status": answer.status_code,
-                "headers": upstream.answer_headers(answer),
+                "status": answer.status,
+                "headers": answer.headers,
             }
             await send(start)
-            try:
-                async for chunk in answer.aiter_raw():
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            except httpx.TransportError as error:
-                raise CutOffError(str(error) or type(error).__name__) from error
+            async for piece in answer.pieces():
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

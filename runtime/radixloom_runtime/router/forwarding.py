@@ -16,17 +16,16 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
-import httpx
 import structlog
 
 from radixloom_runtime.errors import RequestError
-from radixloom_runtime.router import upstream
 from radixloom_runtime.router.fingerprint import Fingerprint
 from radixloom_runtime.router.fleet import Fleet, Leader
+from radixloom_runtime.router.http_connection import BrokenError, UnreachableError
 from radixloom_runtime.router.metrics import RouterMetrics
 from radixloom_runtime.router.policy import Choice
 from radixloom_runtime.router.trace import Trace
-from radixloom_runtime.router.upstream import Asked, BrokenError, UnreachableError
+from radixloom_runtime.router.upstream import Answer, Asked, Upstream
 from radixloom_runtime.router.waiting_room import WaitingRoom
 from radixloom_runtime.server.problems import STARTING_RETRY_SECONDS, UnavailableError
 
@@ -46,17 +45,17 @@ class Forwarder:
     """Sends requests to leaders."""
 
     def __init__(
-        self, fleet: Fleet, room: WaitingRoom, client: httpx.AsyncClient, metrics: RouterMetrics
+        self, fleet: Fleet, room: WaitingRoom, upstream: Upstream, metrics: RouterMetrics
     ) -> None:
         self._fleet = fleet
         self._room = room
-        self._client = client
+        self._upstream = upstream
         self._metrics = metrics
 
     @asynccontextmanager
     async def answer(
         self, asked: Asked, prompt: Fingerprint, trace: Trace
-    ) -> AsyncGenerator[httpx.Response, None]:
+    ) -> AsyncGenerator[Answer, None]:
         """Give a leader's answer, its body unread; the leader counts it until the block ends.
 
         Raises: `UnavailableError` without a leader, `LeaderLostError`.
@@ -67,11 +66,11 @@ class Forwarder:
                 if assigned is not None:
                     self._note(trace, prompt, *assigned)
                     found = await self._try(assigned[0], asked)
-                    if isinstance(found, httpx.Response):
+                    if isinstance(found, Answer):
                         try:
                             yield found
                         finally:
-                            await found.aclose()
+                            found.close()
                         return
                     num_broken += isinstance(found, BrokenError)
                     if num_broken == MAX_BROKEN:
@@ -81,21 +80,21 @@ class Forwarder:
 
     async def _try(
         self, leader: Leader, asked: Asked
-    ) -> httpx.Response | UnreachableError | BrokenError | None:
+    ) -> Answer | UnreachableError | BrokenError | None:
         """Ask one leader; without an answer that counts, it gets no more requests for now."""
         try:
-            response = await upstream.send(self._client, leader.address, asked)
+            answer = await self._upstream.send(leader.address, asked)
         except UnreachableError as error:
-            self._fleet.drop(leader, f"no connection: {error}", has_ended=True)
+            self._fleet.drop(leader, f"no connection: {error}", has_ended=error.is_refused)
             self._metrics.retries.labels("unreachable").inc()
             return error
         except BrokenError as error:
             self._fleet.drop(leader, f"connection broken: {error}")
             self._metrics.retries.labels("broken").inc()
             return error
-        if response.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
-            return response
-        await response.aclose()
+        if answer.status != HTTPStatus.SERVICE_UNAVAILABLE:
+            return answer
+        answer.close()
         self._fleet.drop(leader, "answered 503")
         self._metrics.retries.labels("unavailable").inc()
         return None

@@ -10,13 +10,14 @@ import socket
 import structlog
 
 from radixloom_runtime import logs
-from radixloom_runtime.router import discovery, upstream
+from radixloom_runtime.router import discovery
 from radixloom_runtime.router.app import Admission, RouterApp
 from radixloom_runtime.router.fleet import Fleet
 from radixloom_runtime.router.forwarding import Forwarder
 from radixloom_runtime.router.metrics import RouterMetrics
 from radixloom_runtime.router.own import OwnPaths
 from radixloom_runtime.router.rate_limit import RateLimit
+from radixloom_runtime.router.upstream import Upstream
 from radixloom_runtime.router.waiting_room import WaitingRoom
 from radixloom_runtime.router.watch import Watch
 from radixloom_runtime.router_settings import RouterSettings
@@ -52,8 +53,8 @@ class Router:
     def __init__(self, settings: RouterSettings) -> None:
         self._stop_requested = asyncio.Event()
         self.fleet = Fleet(settings)
-        self._client = upstream.client()
-        self._watch = Watch(self.fleet, discovery.of(settings), self._client, settings)
+        self._upstream = Upstream()
+        self._watch = Watch(self.fleet, discovery.of(settings), self._upstream, settings)
         metrics = RouterMetrics()
         self._room = WaitingRoom(
             self.fleet.ready,
@@ -69,7 +70,7 @@ class Router:
             settings.max_body_bytes,
         )
         own = OwnPaths(metrics, has_looked=lambda: self._watch.has_looked)
-        forwarder = Forwarder(self.fleet, self._room, self._client, metrics)
+        forwarder = Forwarder(self.fleet, self._room, self._upstream, metrics)
         app = RouterApp(own, forwarder, admission, metrics)
         self._server = listening.http_server(app, shutdown_seconds=settings.drain_seconds)
 
@@ -97,7 +98,7 @@ class Router:
             for task in (watching, stopping):
                 task.cancel()
             await asyncio.gather(watching, stopping, return_exceptions=True)
-            await self._client.aclose()
+            self._upstream.close()
             log.info("router.stopped")
 
     def _show(self, metrics: RouterMetrics) -> None:

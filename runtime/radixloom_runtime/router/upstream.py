@@ -1,18 +1,20 @@
-"""One request to one leader over httpx, and what its failures mean for a second try."""
+"""Requests to leaders: their headers, and connections that are kept for the next ones."""
 
-from collections.abc import Iterable
+import functools
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
-import httpx
 from starlette.types import Scope
 
+from radixloom_runtime.router.http_connection import Headers, HttpConnection, connect
 from radixloom_runtime.server.connection import REQUEST_ID_HEADER
 
 CONNECT_SECONDS = 3.0
 IDLE_SECONDS = 30.0
 """Idle connections are closed well before a leader closes them (75 s): none is used at its end."""
-
-Headers = list[tuple[bytes, bytes]]
 
 _HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
@@ -22,18 +24,6 @@ _HOP_BY_HOP = frozenset(
 _REWRITTEN = frozenset({b"host", b"content-length", b"expect", REQUEST_ID_HEADER.encode()})
 _OURS = frozenset({b"date"})
 """Written by the HTTP server of the router, too."""
-
-
-class UnreachableError(Exception):
-    """No connection: the leader saw nothing of the request."""
-
-
-class BrokenError(Exception):
-    """The connection ended before an answer began: the leader may have seen the request."""
-
-
-class CutOffError(Exception):
-    """The answer ended in its midst, after parts of it went to the client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +36,17 @@ class Asked:
     headers: Headers
     body: bytes
 
+    def head(self, host: str) -> bytes:
+        """Write all but the body."""
+        lines = [
+            self.method.encode() + b" " + self.target + b" HTTP/1.1",
+            b"host: " + host.encode(),
+        ]
+        lines += [name + b": " + value for name, value in self.headers]
+        if self.body or self.method == "POST":
+            lines.append(b"content-length: %d" % len(self.body))
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
 
 def asked(scope: Scope, body: bytes, request_id: str) -> Asked:
     """Read a request of an ASGI server; keys, and whatever else is told, go to the leader."""
@@ -56,35 +57,105 @@ def asked(scope: Scope, body: bytes, request_id: str) -> Asked:
     return Asked(scope["method"], target + (b"?" + query if query else b""), headers, body)
 
 
-def client() -> httpx.AsyncClient:
-    """Make a client that waits for answers as long as the client does, and takes no proxy."""
-    return httpx.AsyncClient(
-        timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
-        limits=httpx.Limits(
-            max_connections=None, max_keepalive_connections=None, keepalive_expiry=IDLE_SECONDS
-        ),
-        trust_env=False,
-    )
+class Answer:
+    """A leader's answer, its body unread; to be closed."""
+
+    def __init__(self, connection: HttpConnection, keep: Callable[[HttpConnection], None]) -> None:
+        """`keep` takes a connection that may be used again."""
+        self._connection = connection
+        self._keep = keep
+
+    @property
+    def status(self) -> int:
+        """Return the HTTP status."""
+        return self._connection.status
+
+    @property
+    def headers(self) -> Headers:
+        """Return the headers as they go to the client."""
+        return _end_to_end(self._connection.headers, but=_OURS)
+
+    def pieces(self) -> AsyncGenerator[bytes, None]:
+        """Give the body as it comes. Raises: `CutOffError`."""
+        return self._connection.pieces()
+
+    def close(self) -> None:
+        """Keep the connection where the answer was read to its end, else end it."""
+        if self._connection.is_reusable:
+            self._keep(self._connection)
+        else:
+            self._connection.close()
 
 
-async def send(client: httpx.AsyncClient, address: str, asked: Asked) -> httpx.Response:
-    """Send a request, and return once status and headers of the answer are there.
-
-    Raises: `UnreachableError`, `BrokenError`.
-    """
-    url = httpx.URL(address).copy_with(raw_path=asked.target)
-    request = httpx.Request(asked.method, url, headers=asked.headers, content=asked.body)
-    try:
-        return await client.send(request, stream=True)
-    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        raise UnreachableError(str(error) or type(error).__name__) from error
-    except httpx.TransportError as error:
-        raise BrokenError(str(error) or type(error).__name__) from error
+@dataclass(frozen=True, slots=True)
+class _Idle:
+    connection: HttpConnection
+    since: float
 
 
-def answer_headers(response: httpx.Response) -> Headers:
-    """Give an answer's headers as they go to the client."""
-    return _end_to_end(response.headers.raw, but=_OURS)
+class Upstream:
+    """Connections to all leaders; those that idle wait for the next request to the same one."""
+
+    def __init__(self) -> None:
+        self._idle: dict[str, deque[_Idle]] = {}
+
+    async def send(self, address: str, asked: Asked) -> Answer:
+        """Send a request, and return once status and headers of the answer are there.
+
+        Raises: `UnreachableError`, `BrokenError`.
+        """
+        parts = urlsplit(address)
+        idle = self._idle.setdefault(address, deque())
+        connection = _take(idle) or await connect(
+            parts.hostname or "",
+            parts.port or (443 if parts.scheme == "https" else 80),
+            seconds=CONNECT_SECONDS,
+            is_tls=parts.scheme == "https",
+        )
+        try:
+            head = asked.head(parts.netloc)
+            await connection.ask(head, asked.body, is_head_request=asked.method == "HEAD")
+        except BaseException:
+            connection.close()
+            raise
+        return Answer(connection, functools.partial(self._keep, address))
+
+    async def get(self, address: str, path: str) -> tuple[int, bytes]:
+        """Get a small answer whole. Raises: as `send`, and `CutOffError`."""
+        answer = await self.send(address, Asked("GET", path.encode(), [], b""))
+        try:
+            return answer.status, b"".join([piece async for piece in answer.pieces()])
+        finally:
+            answer.close()
+
+    def _keep(self, address: str, connection: HttpConnection) -> None:
+        if address in self._idle:
+            self._idle[address].append(_Idle(connection, time.monotonic()))
+        else:
+            connection.close()
+
+    def tidy(self, addresses: Iterable[str]) -> None:
+        """Close what idled for too long, or leads to none of `addresses`."""
+        known, oldest = set(addresses), time.monotonic() - IDLE_SECONDS
+        for address, idle in list(self._idle.items()):
+            while idle and (address not in known or idle[0].since < oldest):
+                idle.popleft().connection.close()
+            if address not in known:
+                del self._idle[address]
+
+    def close(self) -> None:
+        """Close all that idles."""
+        self.tidy(())
+
+
+def _take(idle: "deque[_Idle]") -> HttpConnection | None:
+    """Take the connection that idled the least, if it is still good."""
+    while idle:
+        found = idle.pop()
+        if found.connection.is_reusable and found.since > time.monotonic() - IDLE_SECONDS:
+            return found.connection
+        found.connection.close()
+    return None
 
 
 def _end_to_end(

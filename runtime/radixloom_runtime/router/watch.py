@@ -4,30 +4,36 @@ What a leader says without a key is enough: `/readyz`, and the gauges of `/metri
 """
 
 import asyncio
+import json
 import re
 import time
-
-import httpx
+from http import HTTPStatus
 
 from radixloom_runtime.router.discovery import Discover
 from radixloom_runtime.router.fleet import Fleet, Leader
+from radixloom_runtime.router.http_connection import (
+    BrokenError,
+    CutOffError,
+    UnreachableError,
+)
+from radixloom_runtime.router.upstream import Upstream
 from radixloom_runtime.router_settings import RouterSettings
 
 LOOK_SECONDS = 2.0
 """A leader that does not tell its state by then is not ready."""
 
-_GAUGES = re.compile(r"^radixloom:num_(?:queue|running)_reqs (\S+)$", re.MULTILINE)
+_GAUGES = re.compile(rb"^radixloom:num_(?:queue|running)_reqs (\S+)$", re.MULTILINE)
 
 
 class Watch:
     """The two loops that keep a fleet up to date."""
 
     def __init__(
-        self, fleet: Fleet, discover: Discover, client: httpx.AsyncClient, settings: RouterSettings
+        self, fleet: Fleet, discover: Discover, upstream: Upstream, settings: RouterSettings
     ) -> None:
         self._fleet = fleet
         self._discover = discover
-        self._client = client
+        self._upstream = upstream
         self._settings = settings
         self.has_looked = False
         """Whether every leader was asked once."""
@@ -41,6 +47,7 @@ class Watch:
                 looked_up_at = began
                 await self._look_up()
             await asyncio.gather(*(self._look(leader) for leader in self._fleet.leaders))
+            self._upstream.tidy(leader.address for leader in self._fleet.leaders)
             self.has_looked = True
             await asyncio.sleep(max(0.0, began + self._settings.poll_seconds - time.monotonic()))
 
@@ -57,27 +64,27 @@ class Watch:
                     self._fleet.take(leader, num_requests=await self._num_requests(leader))
                     return
             self._fleet.drop(leader, problem)
-        except httpx.ConnectError as error:
-            self._fleet.drop(leader, f"no connection: {error}", has_ended=True)
-        except httpx.HTTPError as error:
-            self._fleet.drop(leader, f"{type(error).__name__}: {error}")
+        except UnreachableError as error:
+            self._fleet.drop(leader, f"no connection: {error}", has_ended=error.is_refused)
+        except (BrokenError, CutOffError) as error:
+            self._fleet.drop(leader, f"connection broken: {error}")
         except TimeoutError:
             self._fleet.drop(leader, f"no answer within {LOOK_SECONDS:.0f} s")
 
     async def _problem(self, leader: Leader) -> str | None:
-        answer = await self._client.get(f"{leader.address}/readyz")
-        if not answer.is_success:
-            return f"/readyz says {answer.status_code}"
-        return "a follower of its slice" if _is_follower(answer) else None
+        status, body = await self._upstream.get(leader.address, "/readyz")
+        if status != HTTPStatus.OK:
+            return f"/readyz says {status}"
+        return "a follower of its slice" if _is_follower(body) else None
 
     async def _num_requests(self, leader: Leader) -> int:
-        answer = await self._client.get(f"{leader.address}/metrics")
-        return round(sum(map(float, _GAUGES.findall(answer.text)))) if answer.is_success else 0
+        status, body = await self._upstream.get(leader.address, "/metrics")
+        return round(sum(map(float, _GAUGES.findall(body)))) if status == HTTPStatus.OK else 0
 
 
-def _is_follower(answer: httpx.Response) -> bool:
+def _is_follower(body: bytes) -> bool:
     try:
-        state = answer.json()
+        state = json.loads(body)
     except ValueError:
         return False
     return isinstance(state, dict) and bool(state.get("rank"))
