@@ -33,6 +33,15 @@ def found(manifests, kind: str):
     return one
 
 
+def pod_monitor(manifests, whose: str):
+    (one,) = (
+        one
+        for one in manifests
+        if one["kind"] == "PodMonitor" and one["metadata"]["name"].endswith(f"-{whose}")
+    )
+    return one["spec"]
+
+
 def rules(render):
     (group,) = found(render(*ALL), "PrometheusRule")["spec"]["groups"]
     return group["rules"]
@@ -86,23 +95,36 @@ def test_nearly_every_metric_of_the_runtime_is_on_the_dashboard(render):
 def test_leaders_are_scraped_where_services_may_be(render):
     from radixloom_operator.naming import POD_INDEX_LABEL, SERVICE_LABEL, common_labels
 
-    spec = found(render(*ALL), "PodMonitor")["spec"]
+    spec = pod_monitor(render(*ALL), "leaders")
     assert spec["namespaceSelector"] == {"any": True}
     wanted = spec["selector"]["matchLabels"]
     assert wanted.items() <= {**common_labels("chat"), POD_INDEX_LABEL: "0"}.items()
     assert spec["selector"]["matchExpressions"] == [{"key": SERVICE_LABEL, "operator": "Exists"}]
     (endpoint,) = spec["podMetricsEndpoints"]
     assert (endpoint["port"], endpoint["path"]) == ("http", "/metrics")
-    some = found(render(*ALL, "namespaces={a,b}"), "PodMonitor")["spec"]
+    some = pod_monitor(render(*ALL, "namespaces={a,b}"), "leaders")
+    assert some["namespaceSelector"] == {"matchNames": ["a", "b"]}
+
+
+def test_routers_are_scraped_where_services_may_be(render):
+    from radixloom_operator.naming import ROUTER_LABEL
+
+    spec = pod_monitor(render(*ALL), "routers")
+    assert spec["namespaceSelector"] == {"any": True}
+    assert spec["selector"] == {"matchExpressions": [{"key": ROUTER_LABEL, "operator": "Exists"}]}
+    (endpoint,) = spec["podMetricsEndpoints"]
+    assert (endpoint["port"], endpoint["path"]) == ("http", "/metrics")
+    some = pod_monitor(render(*ALL, "namespaces={a,b}"), "routers")
     assert some["namespaceSelector"] == {"matchNames": ["a", "b"]}
 
 
 @pytest.mark.parametrize("kind", ["podMonitor", "alerts", "dashboard"])
 def test_labels_that_a_cluster_selects_by_can_be_given(render, kind):
     values = (f"monitoring.{kind}.enabled=true", f"monitoring.{kind}.labels.release=prometheus")
-    (one,) = (
-        one
+    labelled = {
+        one["kind"]
         for one in render(*values)
         if one["metadata"].get("labels", {}).get("release") == "prometheus"
-    )
-    assert one["kind"] in {"PodMonitor", "PrometheusRule", "ConfigMap"}
+    }
+    assert len(labelled) == 1
+    assert labelled < {"PodMonitor", "PrometheusRule", "ConfigMap"}
