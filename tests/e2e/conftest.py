@@ -23,6 +23,8 @@ from hack.demo.kubernetes import Kubernetes, foreign_kubeconfig
 from hack.demo.steps import run_module, run_tool
 
 SHARED = "chat"
+AUTOSCALING_SECONDS = 2
+"""Load is measured so often, that tests of it need not wait for long."""
 NAMESPACES = ("e2e-serving", "e2e-tpu", "e2e-refused", "e2e-removed")
 
 
@@ -57,7 +59,10 @@ class Installation:
             self.cluster,
             operator_image=self.operator_image,
             runtime_image=self.runtime_image,
-            extra_values=shlex.split(os.environ.get("RADIXLOOM_E2E_HELM_ARGS", "")),
+            extra_values=[
+                *("--set", f"operator.autoscalingSeconds={AUTOSCALING_SECONDS}"),
+                *shlex.split(os.environ.get("RADIXLOOM_E2E_HELM_ARGS", "")),
+            ],
         )
 
     def uninstall(self) -> None:

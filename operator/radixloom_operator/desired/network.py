@@ -63,7 +63,7 @@ def _from_clients(service: LLMService) -> dict[str, Any]:
     rule: dict[str, Any] = {"ports": [{"port": "http", "protocol": "TCP"}]}
     clients = service.spec.network.clients
     if clients:
-        # the operator asks leaders what their start took
+        # the operator asks leaders what their start took, and how busy they are
         operator = {"namespaceSelector": {}, "podSelector": {"matchLabels": OPERATOR_LABELS}}
         rule["from"] = [operator, *(_peer(client) for client in clients)]
     return rule
