@@ -120,7 +120,7 @@ class RouterApp:
 
     def _admit(self, request: Request) -> None:
         """Raise an error of the client's unless the request may be passed on."""
-        path = request.url.path
+        path = request.scope["path"]
         try:
             self._admission.keys.check(path, request.headers)
         except UnauthorizedError:
@@ -160,7 +160,7 @@ class RouterApp:
 
 
 async def _tell(error: RequestError, request: Request, send: Send) -> None:
-    answer = dialects.error_response(error, request.url.path)
+    answer = dialects.error_response(error, request.scope["path"])
     await answer(request.scope, request.receive, send)
 
 

@@ -1,4 +1,5 @@
 import contextlib
+import http.client
 import json
 import threading
 from pathlib import Path
@@ -212,6 +213,15 @@ def test_without_one_of_its_keys_nobody_passes(leaders: Pair, tmp_path: Path):
             assert answers[2].json()["error"]["code"] == "rate_limit_exceeded"
             assert 1 <= int(answers[2].headers["retry-after"]) <= 30
             assert running.client.get("/v1/models", headers=headers).status_code == 200
+
+
+def test_a_host_header_does_not_pass_for_an_open_path(leaders: Pair, tmp_path: Path):
+    (tmp_path / "keys").write_text("sk-one\n")
+    with router(*leaders, api_key_file=tmp_path / "keys") as running:
+        connection = http.client.HTTPConnection(running.url.removeprefix("http://"), timeout=20)
+        connection.request("GET", "/v1/models", headers={"host": "x/metrics?"})
+        assert connection.getresponse().status == 401
+        connection.close()
 
 
 def test_each_request_is_one_line_of_the_log_and_a_probe_none(
