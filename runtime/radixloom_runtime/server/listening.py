@@ -19,7 +19,8 @@ so that no request is sent into a connection that is being closed."""
 def bind(host: str, port: int) -> socket.socket:
     """Bind the port before anything slow begins. Raises: `ConfigurationError`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio switches Nagle's algorithm off only where it is told that the protocol is TCP
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

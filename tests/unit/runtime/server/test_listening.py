@@ -20,3 +20,8 @@ def test_where_it_listens_can_be_opened(host: str, shown: str):
     with listening.bind(host, 0) as listener:
         port = listener.getsockname()[1]
         assert listening.url_of(host, listener) == f"http://{shown}:{port}"
+
+
+def test_small_answers_do_not_wait_for_the_acknowledgement_of_others():
+    with listening.bind("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP, "what asyncio goes by"
