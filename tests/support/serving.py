@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from support.toy_runner import ToyRunner, expected_tokens
+from support.toy_guide import expected_answer, toy_guide
+from support.toy_runner import ToyRunner
 
 from radixloom_runtime.scheduler.scheduler import Scheduler
 from radixloom_runtime.scheduler.speculation import Speculation
@@ -116,7 +117,7 @@ class Service:
     def submit(self, *requests: Submit) -> None:
         for each in requests:
             self.answers[each.request_id] = Answer()
-            rejected = self.scheduler.submit(each)
+            rejected = self.scheduler.submit(each, toy_guide(each))
             self.answers[each.request_id].rejected = rejected
             self.scheduler.check()
 
@@ -212,6 +213,9 @@ class Service:
             answer = self.answers[output.request_id]
             assert answer.finish_reason is None, "nothing follows the finish reason"
             assert not answer.timed_out, "nothing follows the end of the time"
+            if isinstance(output, Rejected):
+                answer.rejected = output
+                continue
             answer.outputs.append(output)
         self.scheduler.check()
 
@@ -229,7 +233,7 @@ def as_text(answers: Mapping[str, Answer]) -> dict[str, tuple[list[int], str | N
 
 def is_as_alone(service: Service, *requests: Submit) -> bool:
     """Whether these are all requests, each with the answer it would have alone."""
-    expected = {each.request_id: expected_tokens(each, service.runner.limits) for each in requests}
+    expected = {each.request_id: expected_answer(each, service.runner.limits) for each in requests}
     return as_text(service.answers) == expected
 
 

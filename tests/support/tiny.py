@@ -3,6 +3,10 @@
 from functools import cache
 from pathlib import Path
 
+from llguidance import LLTokenizer
+
+from radixloom_runtime.engine.guides import vocabulary_of
+from radixloom_runtime.settings import RuntimeSettings
 from radixloom_runtime.text import chat_template, tokenizer
 from radixloom_runtime.text.chat_template import ChatTemplate
 from radixloom_runtime.text.tokenizer import Tokenizer
@@ -15,6 +19,11 @@ IM_START, IM_END, PAD = 505, 506, 511
 @cache
 def tiny_tokenizer() -> Tokenizer:
     return tokenizer.load(FOLDER)
+
+
+def tiny_vocabulary(vocab_size: int = VOCAB_SIZE) -> LLTokenizer:
+    """What grammars are compiled against, for a model with a vocabulary of that size."""
+    return vocabulary_of(RuntimeSettings(model=FOLDER), vocab_size)
 
 
 @cache

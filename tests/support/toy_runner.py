@@ -56,6 +56,11 @@ def next_token(seed: int, tokens: list[int], forbidden: frozenset[int] = frozens
     return token_id
 
 
+def _unset(mask: bytes) -> frozenset[int]:
+    bits = int.from_bytes(mask, "little")
+    return frozenset(token for token in range(VOCAB_SIZE) if not bits >> token & 1)
+
+
 def logprob_of(tokens: list[int], token_id: int) -> float:
     """The logprob that the toy gives to `token_id` after `tokens`; exact in float32."""
     return -((sum(tokens) + len(tokens) + token_id) % 64) / 8
@@ -104,6 +109,8 @@ class _Row:
     prompt_length: int
     stop_token_ids: frozenset[int]
     min_position: int
+    is_guided: bool
+    allowed: bytes | None = None
     page_table: list[int] = field(default_factory=list)
     has_sampled: bool = False
     num_computed: int = 0
@@ -143,6 +150,9 @@ class ToyRunner:
             self._start_row(start)
         for grant in plan.grants:
             self._grant(grant)
+        for mask in plan.masks:
+            assert self._rows[mask.row].is_guided, "only guided rows have masks"
+            self._rows[mask.row].allowed = mask.allowed
         self._check_chunks(plan.chunks)
         chunks = self._guess_and_follow(plan.chunks)
         fed = [self._store(chunk) for chunk in chunks]
@@ -180,6 +190,7 @@ class ToyRunner:
             prompt_length=start.prompt_length,
             stop_token_ids=frozenset(start.stop_token_ids),
             min_position=start.min_position,
+            is_guided=start.is_guided,
         )
 
     def _grant(self, grant: PageGrant) -> None:
@@ -248,6 +259,8 @@ class ToyRunner:
         for position, token_id in enumerate(chunk.guessed_ids, end):
             assert not self.limits.is_recurrent, "a state takes no guess back"
             self._slots[self._slot(row, position)] = (token_id, position)
+        if row.is_guided:
+            row.history += token_ids[len(row.history) - chunk.start :]  # those that were forced
         assert list(token_ids) == row.history[chunk.start : end], "these are not the row's tokens"
         assert end <= self.limits.max_model_len
         assert chunk.samples <= (end == len(row.history)), "only after the newest token"
@@ -281,6 +294,9 @@ class ToyRunner:
         for guess in (*guessed_ids, None):
             end = len(tokens)
             forbidden = row.stop_token_ids if end < row.min_position else frozenset[int]()
+            if row.is_guided:
+                assert row.allowed is not None, "a guided row samples without a mask"
+                forbidden |= _unset(row.allowed)
             sampled.append(next_token(row.sampling.seed, tokens, forbidden))
             if sampled[-1] != guess:
                 return sampled

@@ -15,10 +15,13 @@ from typing import Any, Protocol
 import structlog
 
 from radixloom_runtime.engine.controls import Controls
+from radixloom_runtime.engine.guides import POLL_SECONDS, Guides
 from radixloom_runtime.engine.meter import Meter
 from radixloom_runtime.errors import EngineError
 from radixloom_runtime.scheduler.backpressure import DEFAULT_RETRY_SECONDS
+from radixloom_runtime.scheduler.guide import Guide
 from radixloom_runtime.scheduler.scheduler import Scheduler
+from radixloom_runtime.scheduler.stopping import lost_in_grammar
 from radixloom_runtime.wire.messages import (
     Abort,
     Drain,
@@ -70,13 +73,17 @@ class EngineLoop:
         meter: Meter,
         controls: Controls,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        guides: Guides | None = None,
     ) -> None:
+        """Without `guides` no request may have a grammar."""
         self._scheduler = scheduler
         self._runner = runner
         self._link = link
         self._meter = meter
         self._controls = controls
         self._clock = clock
+        self._guides = guides
         self._in_flight: Step | None = None
         self._is_draining = False
 
@@ -88,6 +95,7 @@ class EngineLoop:
     def turn(self) -> None:
         """Step, or wait for something to do; report now and then."""
         self._receive()
+        self._take_guided()
         self._link.send(self._scheduler.tick(self._clock()))
         if not self._has_to_wait:
             self.step()
@@ -106,17 +114,28 @@ class EngineLoop:
 
     @property
     def _is_idle(self) -> bool:
+        return self._has_nothing_to_run and (self._guides is None or self._guides.is_idle)
+
+    @property
+    def _has_nothing_to_run(self) -> bool:
         return self._scheduler.is_idle and self._in_flight is None
 
     @property
     def _has_to_wait(self) -> bool:
         """Whether there is nothing to do before a message comes."""
         is_paused = self._controls.is_paused and self._in_flight is None
-        return is_paused or self._is_idle
+        return is_paused or self._has_nothing_to_run
+
+    def _patience(self) -> float:
+        """Seconds to wait for a message."""
+        if not self._has_to_wait:
+            return 0.0
+        most = self._meter.seconds_to_report(self._clock())
+        is_compiling = self._guides is not None and not self._guides.is_idle
+        return min(most, POLL_SECONDS) if is_compiling else most
 
     def _receive(self) -> None:
-        patience = self._meter.seconds_to_report(self._clock()) if self._has_to_wait else 0.0
-        for message in self._link.receive(timeout_seconds=patience):
+        for message in self._link.receive(timeout_seconds=self._patience()):
             self._take(message)
 
     def _take(self, message: ServerMessage) -> None:
@@ -124,7 +143,7 @@ class EngineLoop:
             case Submit():
                 self._submit(message)
             case Abort(request_id):
-                self._scheduler.abort(request_id)
+                self._abort(request_id)
             case Flush():
                 self._link.send([self._scheduler.flush(message)])
             case Unpin():
@@ -139,9 +158,30 @@ class EngineLoop:
                 self._controls.is_paused = False
 
     def _submit(self, submit: Submit) -> None:
-        rejected = self._refuse(submit) if self._is_draining else self._scheduler.submit(submit)
+        if self._is_draining:
+            self._link.send([self._refuse(submit)])
+        elif submit.grammar and self._guides is not None:
+            self._guides.begin(submit)
+        else:
+            self._schedule(submit)
+
+    def _schedule(self, submit: Submit, guide: Guide | None = None) -> None:
+        rejected = self._scheduler.submit(submit, guide)
         if rejected is not None:
             self._link.send([rejected])
+
+    def _take_guided(self) -> None:
+        """Schedule the requests whose grammars are compiled by now."""
+        for submit, guide in self._guides.take() if self._guides is not None else ():
+            if isinstance(guide, str):
+                self._link.send([lost_in_grammar(submit.request_id, guide)])
+            else:
+                self._schedule(submit, guide)
+
+    def _abort(self, request_id: str) -> None:
+        if self._guides is not None:
+            self._guides.drop(request_id)
+        self._scheduler.abort(request_id)
 
     def _pin(self, pin: Pin) -> None:
         rejected = self._refuse(pin) if self._is_draining else self._scheduler.pin(pin)

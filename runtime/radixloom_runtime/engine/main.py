@@ -16,12 +16,14 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
 
 from radixloom_runtime import capacity, logs
 from radixloom_runtime.engine.controls import Controls
+from radixloom_runtime.engine.guides import Guides, vocabulary_of
 from radixloom_runtime.engine.hosts.farewell import Peers, farewell
 from radixloom_runtime.engine.hosts.follow import PlanLoop
 from radixloom_runtime.engine.hosts.follower import Follower
@@ -269,7 +271,8 @@ class _Engine:
             log.info("engine.no_prefix_cache", reason="the model keeps a state, not only pages")
         self._meter = Meter(scheduler, time.monotonic, built.compiles_after_warmup)
         controls = Controls(Profiler(self._settings.profile_dir))
-        loop = EngineLoop(scheduler, runner, link, self._meter, controls)
+        guides = Guides(partial(vocabulary_of, self._settings, built.ready.vocab_size))
+        loop = EngineLoop(scheduler, runner, link, self._meter, controls, guides=guides)
         self._channel.send([built.ready])
         log.info("engine.ready", seconds=built.ready.start_seconds)
         loop.run()

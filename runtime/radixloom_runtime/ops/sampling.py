@@ -1,6 +1,7 @@
 """Choosing the next token of each row; a row's choice depends on nothing but that row.
 
-    raw logits ─► penalties, bias, stop mask ─► / temperature ─► top-k ─► top-p ─► min-p ─► draw
+    raw logits ─► penalties, bias, stop mask ─► what a grammar allows ─► / temperature ─►
+        │                                           top-k ─► top-p ─► min-p ─► draw
         └──► logprobs (always of the raw logits)
 
 The draw is Gumbel-max with the key (seed, position), so the same request draws the same tokens in
@@ -29,6 +30,12 @@ IN_PROMPT = 1 << 30
 IS_STOP = 1 << 29
 COUNT_MASK = IS_STOP - 1
 
+ADJUSTS = 1
+"""Flag of a row: its `facts` or `bias` matter."""
+GUIDED = 2
+"""Flag of a row: it samples only what is allowed."""
+WORD_BITS = 32
+
 _SIGN_AND_EXPONENT_BITS = 9
 _BITS_OF_ONE = 0x3F800000
 """Of 1.0 as float32; below are the 23 bits of its mantissa."""
@@ -49,8 +56,12 @@ class Choice(NamedTuple):
     seed: UInt[Array, " R"]
     top_k: Int[Array, " R"]
     min_position: Int[Array, " R"]
-    adjusts: Int[Array, " R"]
-    """Nonzero if `facts` or `bias` of the row matter."""
+    flags: Int[Array, " R"]
+    """`ADJUSTS` and `GUIDED`."""
+
+    def has(self, flag: int) -> Bool[Array, " R"]:
+        """Tell of each row whether a flag is set."""
+        return self.flags & flag != 0
 
 
 class Vocabulary(NamedTuple):
@@ -76,14 +87,35 @@ def sample(
     rows: Int[Array, " R"],
     positions: Int[Array, " R"],
     shards: Shards | None = None,
+    allowed: Int[Array, "B W"] | None = None,
 ) -> Int[Array, " R"]:
-    """Choose for each row the token at its position; `shards` where logits are only a part."""
+    """Choose for each row the token at its position; `shards` where logits are only a part.
+
+    `allowed`: what guided rows may choose; None where no row is guided.
+    """
     shards = shards or Shards(logits.shape[-1])
-    logits = jax.lax.cond(
-        jnp.any(choice.adjusts != 0),
-        lambda: adjust(logits, choice, vocabulary, rows, positions),
-        lambda: logits,
-    )
+
+    def change() -> Array:
+        changed = adjust(logits, choice, vocabulary, rows, positions)
+        return changed if allowed is None else only_allowed(changed, choice, allowed[rows], shards)
+
+    changed = jax.lax.cond(jnp.any(choice.flags != 0), change, lambda: logits)
+    return _choose(changed, choice, positions, shards)
+
+
+def only_allowed(
+    logits: Float[Array, "R V"], choice: Choice, allowed: Int[Array, "R W"], shards: Shards
+) -> Float[Array, "R V"]:
+    """Set the logits of tokens that guided rows may not choose to -inf."""
+    bits = (allowed[:, :, None] >> jnp.arange(WORD_BITS)) & 1
+    bits = bits.reshape(len(allowed), -1)
+    here = jax.lax.dynamic_slice_in_dim(bits, shards.first, logits.shape[-1], axis=1)
+    return jnp.where((here != 0) | ~choice.has(GUIDED)[:, None], logits, -jnp.inf)
+
+
+def _choose(
+    logits: Float[Array, "R V"], choice: Choice, positions: Int[Array, " R"], shards: Shards
+) -> Int[Array, " R"]:
     greedy = shards.argmax(logits)
     warm = choice.temperature > 0
     return jax.lax.cond(
@@ -112,7 +144,7 @@ def adjust(
     changed += vocabulary.bias[rows]
     too_early = (positions < choice.min_position)[:, None] & (facts & IS_STOP != 0)
     changed = jnp.where(too_early, -jnp.inf, changed)
-    return jnp.where(choice.adjusts[:, None] != 0, changed, logits)
+    return jnp.where(choice.has(ADJUSTS)[:, None], changed, logits)
 
 
 def _draw(

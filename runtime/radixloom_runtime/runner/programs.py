@@ -1,4 +1,4 @@
-"""Everything that is compiled: one step per bucket, and two small helpers for larger changes.
+"""Everything that is compiled: one step per bucket, and small helpers for larger changes.
 
 All are compiled ahead of time, from shapes, and then called directly: after that, nothing can
 compile by surprise. With warm-up off, a step is compiled when it is first needed.
@@ -15,7 +15,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from radixloom_runtime.models.history import History
 from radixloom_runtime.models.registry import Model, Weights
-from radixloom_runtime.runner.buckets import Bucket
+from radixloom_runtime.runner.buckets import Bucket, ladder
 from radixloom_runtime.runner.compiler_options import compiler_options
 from radixloom_runtime.runner.mesh import of_groups, shape_of
 from radixloom_runtime.runner.rows import (
@@ -26,6 +26,7 @@ from radixloom_runtime.runner.rows import (
     RowState,
     apply_changes,
     write_dense,
+    write_masks,
 )
 from radixloom_runtime.runner.step import run_step
 from radixloom_runtime.runner.step_input import StepLayout
@@ -33,6 +34,8 @@ from radixloom_runtime.runner.step_input import StepLayout
 CHANGE_STARTS = 64
 CHANGE_GRANTS = 1024
 """Lines of changes that one extra call takes."""
+MASK_GROWTH = 4
+"""From one number of masks that are written together to the next."""
 
 Compiled = Callable[..., Any]
 Key = TypeVar("Key")
@@ -58,6 +61,9 @@ class Programs:
         self._shapes = shapes_of(example)
         self._mesh: Mesh = self._shapes[1].pages.sharding.mesh
         self._steps: dict[Bucket, Compiled] = {}
+        most_rows = max(bucket.rows for bucket in self.layouts)
+        self._mask_sizes = ladder(1, most_rows, MASK_GROWTH)
+        self._write_masks: dict[int, Compiled] = {}
 
     @cached_property
     def apply_changes(self) -> Compiled:
@@ -70,6 +76,17 @@ class Programs:
         vocabulary = self._shapes[2].vocabulary
         return self._lower_change(write_dense, vocabulary, *_DENSE).compile()
 
+    def write_masks(self, count: int) -> tuple[Compiled, int]:
+        """Replace the masks of `count` rows in each group; return also how many lines it takes."""
+        num_lines = next(size for size in self._mask_sizes if size >= count)
+        if num_lines not in self._write_masks:
+            allowed = self._shapes[2].allowed
+            rows = jax.ShapeDtypeStruct((num_lines,), jnp.int32)
+            masks = jax.ShapeDtypeStruct((num_lines, allowed.shape[1]), jnp.int32)
+            lowered = self._lower_change(write_masks, allowed, rows, masks)
+            self._write_masks[num_lines] = lowered.compile()
+        return self._write_masks[num_lines], num_lines
+
     def compile_all(self, threads: int) -> Iterator[int]:
         """Compile every step, yielding now and then how many are done."""
         self.compile_helpers()
@@ -79,6 +96,8 @@ class Programs:
     def compile_helpers(self) -> None:
         """Compile what is not a step."""
         _ = self.apply_changes, self.write_dense
+        for size in self._mask_sizes:
+            self.write_masks(size)
 
     def step(self, bucket: Bucket) -> Compiled:
         """Return the step of a bucket; compiles it if that was not done before."""

@@ -19,10 +19,18 @@ from jaxtyping import Array, Float, Int
 
 from radixloom_runtime.models.collectives import num_shards, shards_of
 from radixloom_runtime.models.sharding import Axis
-from radixloom_runtime.ops.sampling import IN_PROMPT, IS_STOP, Choice, Vocabulary
+from radixloom_runtime.ops.sampling import (
+    ADJUSTS,
+    GUIDED,
+    IN_PROMPT,
+    IS_STOP,
+    WORD_BITS,
+    Choice,
+    Vocabulary,
+)
 from radixloom_runtime.runner.mesh import cut_by_tokens, of_groups, shape_of
 from radixloom_runtime.wire.messages import Sampling
-from radixloom_runtime.wire.plan import MAX_GUESSES, Int32s, PageGrant, RowStart
+from radixloom_runtime.wire.plan import MAX_GUESSES, Int32s, Limits, PageGrant, RowMask, RowStart
 
 NUM_FLOATS = 6
 NUM_INTS = 4
@@ -43,6 +51,8 @@ class RowState(NamedTuple):
     floats: Float[Array, "B 6"]
     ints: Int[Array, "B 4"]
     vocabulary: Vocabulary
+    allowed: Int[Array, "B W"]
+    """Of guided rows: a bit a token of the whole vocabulary, the lowest of a word first."""
 
 
 class Changes(NamedTuple):
@@ -67,6 +77,7 @@ def initial_state(max_rows: int, table_pages: int, vocab_size: int, num_groups: 
             facts=jnp.zeros((rows, vocab_size), jnp.int32),
             bias=jnp.zeros((rows, vocab_size), jnp.float32),
         ),
+        allowed=jnp.zeros((rows, -(-vocab_size // WORD_BITS)), jnp.int32),
     )
 
 
@@ -129,7 +140,7 @@ def choice_of(state: RowState, rows: Int[Array, " R"]) -> Choice:
         seed=jax.lax.bitcast_convert_type(ints[0], jnp.uint32),
         top_k=ints[1],
         min_position=ints[2],
-        adjusts=ints[3],
+        flags=ints[3],
     )
 
 
@@ -156,6 +167,30 @@ def write_dense(
     )
 
 
+def write_masks(
+    allowed: Int[Array, "B W"], rows: Int[Array, " M"], masks: Int[Array, "M W"]
+) -> Int[Array, "B W"]:
+    """Replace the masks of rows; rows out of range are padding."""
+    return allowed.at[rows].set(masks, mode="drop")
+
+
+def pack_masks(
+    masks: Sequence[RowMask], num_words: int, num_lines: int, limits: Limits
+) -> tuple[Int32s, Int32s]:
+    """Write masks as the arguments of `write_masks`, stacked over groups [g, M] and [g, M, W]."""
+    rows = np.full((limits.num_groups, num_lines), np.iinfo(np.int32).max, np.int32)
+    words = np.zeros((limits.num_groups, num_lines, num_words), np.int32)
+    as_bytes = words.view(np.uint8)
+    used = [0] * limits.num_groups
+    for mask in masks:
+        group = limits.group_of_row(mask.row)
+        line, used[group] = used[group], used[group] + 1
+        rows[group, line] = mask.row - group * limits.max_rows
+        bits = np.frombuffer(mask.allowed, np.uint8)[: as_bytes.shape[-1]]
+        as_bytes[group, line, : len(bits)] = bits
+    return rows, words
+
+
 def pack_starts(starts: Sequence[RowStart], first_row: int) -> Int32s:
     """Write starts as lines of `Changes.starts`; rows are counted from `first_row` on."""
     lines = np.array([_pack_start(start) for start in starts], np.int32).reshape(-1, START_WIDTH)
@@ -179,7 +214,8 @@ def _pack_start(start: RowStart) -> Int32s:
         np.float32,
     ).view(np.int32)
     line[1 + NUM_FLOATS] = np.array(s.seed, np.uint32).view(np.int32)
-    line[2 + NUM_FLOATS :] = s.top_k, start.min_position, needs_dense(start)
+    flags = ADJUSTS * needs_dense(start) | GUIDED * start.is_guided
+    line[2 + NUM_FLOATS :] = s.top_k, start.min_position, flags
     return line
 
 

@@ -21,7 +21,13 @@ from radixloom_runtime.runner.drafter import Drafter
 from radixloom_runtime.runner.host_pages import HostPages
 from radixloom_runtime.runner.parts import Part, parts_of
 from radixloom_runtime.runner.programs import CHANGE_GRANTS, CHANGE_STARTS, Programs
-from radixloom_runtime.runner.rows import RowState, dense_pieces, in_group, needs_dense
+from radixloom_runtime.runner.rows import (
+    RowState,
+    dense_pieces,
+    in_group,
+    needs_dense,
+    pack_masks,
+)
 from radixloom_runtime.runner.step import StepOutput
 from radixloom_runtime.runner.step_input import StepLayout, padded_changes
 from radixloom_runtime.wire.plan import (
@@ -30,6 +36,7 @@ from radixloom_runtime.wire.plan import (
     Int32s,
     Limits,
     PageMove,
+    RowMask,
     RowStart,
     StepPlan,
     StepResult,
@@ -94,6 +101,7 @@ class JaxRunner:
         layout = self._layouts[self._bucket(plan.number, parts)]
         self._move_pages(plan.moves)
         self._write_dense(plan.starts)
+        self._write_masks(plan.masks)
         self._send_ahead(parts, layout)
         vectors = layout.join([part.pack(layout) for part in parts])
         if self._drafter is not None:
@@ -161,6 +169,16 @@ class JaxRunner:
             changes = [part.take_changes(CHANGE_STARTS, CHANGE_GRANTS) for part in parts]
             ahead = padded_changes(changes, CHANGE_STARTS, CHANGE_GRANTS)
             self._rows = self.programs.apply_changes(self._rows, ahead)
+
+    def _write_masks(self, masks: Sequence[RowMask]) -> None:
+        if not masks:
+            return
+        groups = [self._limits.group_of_row(mask.row) for mask in masks]
+        most = max(map(groups.count, set(groups)))
+        write, num_lines = self.programs.write_masks(most)
+        num_words = self._rows.allowed.shape[1]
+        packed = pack_masks(masks, num_words, num_lines, self._limits)
+        self._rows = self._rows._replace(allowed=write(self._rows.allowed, *packed))
 
     def _write_dense(self, starts: Sequence[RowStart]) -> None:
         limits = self._limits

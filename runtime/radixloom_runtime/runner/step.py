@@ -116,7 +116,7 @@ def _sample(
     logits = network.logits(hidden[last])
     positions = step.starts + step.lengths
     choice = choice_of(rows, chosen)
-    ids = sampling.sample(logits, choice, rows.vocabulary, chosen, positions, shards)
+    ids = sampling.sample(logits, choice, rows.vocabulary, chosen, positions, shards, rows.allowed)
     logprobs = jax.lax.cond(
         shards.wanted(step.header.wants_logprobs != 0),
         lambda: sampling.logprobs_of(logits, ids, shards),

@@ -1,6 +1,7 @@
 """From the results of one chunk to what its client is told."""
 
 from radixloom_runtime.scheduler import stopping
+from radixloom_runtime.scheduler.guide import Guide, may_jump
 from radixloom_runtime.scheduler.request import Running
 from radixloom_runtime.wire.messages import Output, TokenLogprobs
 from radixloom_runtime.wire.plan import Chunk, ChunkResult, Top
@@ -24,11 +25,35 @@ def _settle_token(run: Running, chunk: Chunk, result: ChunkResult) -> Output:
         return _settle_guesses(run, chunk, (token_id, *result.further_ids))
     run.num_in_flight -= 1
     run.token_ids.append(token_id)
+    if run.guide is not None:
+        return _settle_guided(run, run.guide, chunk, result)
     reason = stopping.finish_reason(run.request, token_id, len(run.token_ids))
-    logprobs = None
-    if chunk.top_logprobs is not None:
-        logprobs = [_token_logprobs(token_id, result.logprob, result.top, chunk.top_logprobs)]
-    return _output(run, [token_id], logprobs, reason)
+    return _output(run, [token_id], _logprobs(chunk, result), reason)
+
+
+def _settle_guided(run: Running, guide: Guide, chunk: Chunk, result: ChunkResult) -> Output:
+    """Go on in the grammar, and append what must come next."""
+    told = [run.token_ids[-1]]
+    guide.accept(told[0])
+    reason = stopping.finish_reason(run.request, told[0], len(run.token_ids))
+    if reason is None and may_jump(run.request.submit):
+        for token_id in guide.force():
+            told.append(token_id)
+            run.token_ids.append(token_id)
+            reason = stopping.finish_reason(run.request, token_id, len(run.token_ids))
+            if reason is not None:
+                break
+    if len(told) > 1:
+        run.prefill_end = len(run.token_ids)
+    if reason is None and guide.is_over:
+        reason = stopping.STOP
+    return _output(run, told, _logprobs(chunk, result), reason)
+
+
+def _logprobs(chunk: Chunk, result: ChunkResult) -> list[TokenLogprobs] | None:
+    if chunk.top_logprobs is None or result.token_id is None:
+        return None
+    return [_token_logprobs(result.token_id, result.logprob, result.top, chunk.top_logprobs)]
 
 
 def _settle_guesses(run: Running, chunk: Chunk, sampled_ids: tuple[int, ...]) -> Output:

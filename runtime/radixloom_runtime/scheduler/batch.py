@@ -102,6 +102,7 @@ class Batch:
             cached_tokens=matched if waiting.cached_tokens is None else waiting.cached_tokens,
             has_answered=waiting.has_answered,
             prompt_logprobs=[None] if waiting.wants_prompt_logprobs else None,
+            guide=waiting.guide,
         )
         if waiting.cached_tokens is None:
             everyone.totals.prompt_tokens += run.request.prompt_length
@@ -124,7 +125,9 @@ class Batch:
         self.release(run)
         self.requests.totals.preemptions += 1
         self.requests.enqueue(
-            Waiting(run.request, tuple(run.token_ids), run.cached_tokens, run.has_answered)
+            Waiting(
+                run.request, tuple(run.token_ids), run.cached_tokens, run.has_answered, run.guide
+            )
         )
 
     def check(self) -> None:

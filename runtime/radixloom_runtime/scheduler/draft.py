@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from radixloom_runtime.scheduler.request import Running
 from radixloom_runtime.scheduler.stopping import first_stop_position
-from radixloom_runtime.wire.plan import Chunk, PageGrant, PageMove, RowStart, StepPlan
+from radixloom_runtime.wire.plan import Chunk, PageGrant, PageMove, RowMask, RowStart, StepPlan
 
 
 @dataclass(slots=True)
@@ -19,6 +19,7 @@ class Draft:
     """Guesses that may be verified: lines of the step that no request needs."""
     starts: list[RowStart] = field(default_factory=list[RowStart])
     grants: list[PageGrant] = field(default_factory=list[PageGrant])
+    masks: list[RowMask] = field(default_factory=list[RowMask])
     decodes: list[Chunk] = field(default_factory=list[Chunk])
     decoding: list[Running] = field(default_factory=list[Running])
     prefills: list[Chunk] = field(default_factory=list[Chunk])
@@ -35,10 +36,20 @@ class Draft:
                 prompt_length=run.request.prompt_length,
                 stop_token_ids=tuple(submit.stop_token_ids),
                 min_position=first_stop_position(submit),
+                is_guided=run.guide is not None,
             )
         )
         if run.lease.page_ids:
             self.grants.append(PageGrant(run.row, 0, tuple(run.lease.page_ids)))
+
+    def mask(self, run: Running) -> None:
+        """Tell the device what a guided row may sample, where it does not know yet."""
+        if run.guide is None:
+            return
+        allowed = run.guide.mask()
+        if allowed != run.allowed:
+            run.allowed = allowed
+            self.masks.append(RowMask(run.row, allowed))
 
     def grant(self, run: Running, page_ids: list[int]) -> None:
         """Tell the device of pages that a lease was just extended by."""
@@ -49,6 +60,7 @@ class Draft:
         """Compute the last sampled token of a row, and guesses after it; sample after each."""
         self.decode_budget -= 1 + len(guessed_ids)
         self.guess_budget -= len(guessed_ids)
+        self.mask(run)
         self.decodes.append(
             Chunk(
                 row=run.row,
@@ -64,7 +76,10 @@ class Draft:
     def prefill(self, run: Running, length: int) -> None:
         """Compute the next `length` known tokens of a row; sample if they are the last."""
         self.prefill_budget -= length
-        self.prefills.append(_prefill_chunk(run, length))
+        chunk = _prefill_chunk(run, length)
+        if chunk.samples:
+            self.mask(run)
+        self.prefills.append(chunk)
         self.prefilling.append(run)
 
     @property
@@ -91,6 +106,7 @@ def step_of(
             *(chunk for draft in drafts for chunk in draft.prefills),
         ),
         moves=moves,
+        masks=tuple(mask for draft in drafts for mask in draft.masks),
     )
     runs = (
         *(run for draft in drafts for run in draft.decoding),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from radixloom_runtime.cache.ledger import Lease
+from radixloom_runtime.scheduler.guide import Guide
 from radixloom_runtime.scheduler.speculation import Hunches
 from radixloom_runtime.scheduler.turns import AGING
 from radixloom_runtime.wire.messages import Submit, TokenLogprobs
@@ -55,6 +56,8 @@ class Waiting:
     """What the client was told at first admission; None before it."""
     has_answered: bool = False
     """The first Output is out, and the prompt's logprobs with it."""
+    guide: Guide | None = None
+    """Stands where `token_ids` end; of answers that no grammar guides: None."""
 
     @property
     def wants_prompt_logprobs(self) -> bool:
@@ -70,7 +73,7 @@ class Phase(Enum):
     DECODE = auto()
     """Its last sampled token, which the device may be the only one to know."""
     VERIFYING = auto()
-    """Nothing: how many of the guesses in flight are right must be known first."""
+    """Nothing: what is in flight must be known first, guesses or a guided token."""
     ENDING = auto()
     """Nothing: the steps in flight bring it to its end."""
 
@@ -92,7 +95,7 @@ class Running:
     token_ids: list[int]
     num_planned: int
     prefill_end: int
-    """Tokens known at admission; from there on the device feeds itself."""
+    """Tokens known at admission, or when some were forced; then the device feeds itself."""
     cached_tokens: int
     has_answered: bool
     num_in_flight: int = 0
@@ -101,6 +104,10 @@ class Running:
     """Guesses in flight."""
     hunches: Hunches | None = None
     """Where guesses come from; None: there are none for this request."""
+    guide: Guide | None = None
+    """Stands where `token_ids` end."""
+    allowed: bytes | None = None
+    """Of a guided request: the mask that the device has."""
     is_live: bool = True
     """False once finished, aborted or preempted: results still in flight are dropped."""
     prompt_logprobs: list[TokenLogprobs | None] | None = field(default=None)
@@ -111,11 +118,16 @@ class Running:
         """What is to be planned next."""
         if self.num_planned < self.prefill_end:
             return Phase.PREFILL
-        if self.num_guessed:
+        if self.num_guessed or self.awaits_token:
             return Phase.VERIFYING
         if len(self.token_ids) + self.num_in_flight < self.request.end:
             return Phase.DECODE
         return Phase.ENDING
+
+    @property
+    def awaits_token(self) -> bool:
+        """Whether the token in flight decides what may come after it."""
+        return self.guide is not None and self.num_in_flight > 0
 
     @property
     def num_reusable(self) -> int:

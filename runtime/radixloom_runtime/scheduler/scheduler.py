@@ -33,8 +33,9 @@ any is read. Everything below follows from these two facts and "a plan once made
   whose KV is planned. Step n+1 may yet write the last of these, with the value it should have.
 - A row with guesses in flight is not planned again before they are committed: only then is known
   where it goes on. Guesses lie beyond all that is known, so pages that are filed never hold one.
+- A row that a grammar guides is not planned again either before its token is committed.
 - A preempted request forgets the token in flight; it samples the same again, since sampling is
-  keyed by (seed, position).
+  keyed by (seed, position). Its guide stands where its known tokens end, and goes with it.
 
 No deadlock: the first in rank of a group gets every page that others have, and `refusal` has made
 sure that it fits; so it runs to its end, and then the next is the first. Rank never changes, and
@@ -54,6 +55,7 @@ from radixloom_runtime.scheduler.backpressure import CompletionRate
 from radixloom_runtime.scheduler.batch import Batch, Requests, Totals
 from radixloom_runtime.scheduler.deadlines import Deadlines
 from radixloom_runtime.scheduler.groups import Planner
+from radixloom_runtime.scheduler.guide import SHARE_TO_WAIT_FOR, Guide
 from radixloom_runtime.scheduler.pins import Pins
 from radixloom_runtime.scheduler.policy import WaitingQueue
 from radixloom_runtime.scheduler.request import Request, Running, Waiting
@@ -159,17 +161,17 @@ class Scheduler:
         member = self._requests.by_id.get(request_id)
         return None if member is None else member.request.submit.deadline
 
-    def submit(self, submit: Submit) -> Rejected | None:
-        """Accept a request, or tell why not."""
+    def submit(self, submit: Submit, guide: Guide | None = None) -> Rejected | None:
+        """Accept a request, or tell why not; `guide` stands at the start of its answer."""
         unpinned = replace(self._limits, num_pages=self._limits.num_pages - self._pins.num_pages)
         why = stopping.refusal(submit, unpinned)
         if submit.request_id in self._requests.by_id:
             why = f"request id {submit.request_id!r} is in use; choose another"
         if why is not None:
             return Rejected(request_id=submit.request_id, message=why)
-        return self._queue(submit)
+        return self._queue(submit, guide)
 
-    def _queue(self, submit: Submit) -> Rejected | None:
+    def _queue(self, submit: Submit, guide: Guide | None) -> Rejected | None:
         num_free_rows = sum(batch.num_free_rows for batch in self._batches)
         if self.num_waiting >= self._max_queued_requests + num_free_rows:
             return Rejected(
@@ -179,10 +181,10 @@ class Scheduler:
                     self._now, self.num_waiting
                 ),
             )
-        self._accept(submit)
+        self._accept(submit, guide)
         return None
 
-    def _accept(self, submit: Submit) -> None:
+    def _accept(self, submit: Submit, guide: Guide | None) -> None:
         request = Request(
             submit=submit,
             arrival=self._num_submitted,
@@ -191,7 +193,7 @@ class Scheduler:
             turn=self._requests.turns.take(submit.user, submit.priority),
         )
         self._num_submitted += 1
-        self._requests.enqueue(Waiting(request, tuple(submit.prompt_ids)))
+        self._requests.enqueue(Waiting(request, tuple(submit.prompt_ids), guide=guide))
         self._deadlines.note(submit)
 
     def abort(self, request_id: str) -> None:
@@ -253,6 +255,8 @@ class Scheduler:
     def plan(self) -> StepPlan | None:
         """Decide the next step; None if there is nothing to compute before the next commit."""
         assert len(self._in_flight) < MAX_IN_FLIGHT, "commit the oldest plan first"
+        if self._in_flight and self._waits_for_guided():
+            return None
         planned = self._planner.plan(self._next_number)
         if planned is None:
             return None
@@ -260,12 +264,17 @@ class Scheduler:
         self._in_flight.append(planned)
         return planned[0]
 
-    def commit(self, plan: StepPlan, result: StepResult) -> list[Output | CacheChanged]:
+    def _waits_for_guided(self) -> bool:
+        """Whether too many of the running could have no part in a step planned now."""
+        num_awaiting = sum(run.awaits_token for batch in self._batches for run in batch.running)
+        return num_awaiting > 0 and num_awaiting >= SHARE_TO_WAIT_FOR * self.num_running
+
+    def commit(self, plan: StepPlan, result: StepResult) -> list[Output | CacheChanged | Rejected]:
         """Take the results of the oldest plan in flight; return what clients are to be told."""
         oldest, runs = self._in_flight.popleft()
         assert oldest is plan, f"plan {oldest.number} is to be committed before {plan.number}"
         assert result.number == plan.number, f"result {result.number} for plan {plan.number}"
-        outputs: list[Output | CacheChanged] = []
+        outputs: list[Output | CacheChanged | Rejected] = []
         num_finished = num_tokens = 0
         for run, chunk, chunk_result in zip(runs, plan.chunks, result.chunks, strict=True):
             if not run.is_live:
@@ -274,6 +283,10 @@ class Scheduler:
             if chunk.guessed_ids:
                 self._judge(run, chunk, chunk_result)
             if output is None:
+                continue
+            if run.guide is not None and run.guide.error is not None:
+                self._batch_of(run).release(run)
+                outputs.append(stopping.lost_in_grammar(output.request_id, run.guide.error))
                 continue
             outputs.append(output)
             num_tokens += len(output.token_ids)

@@ -12,13 +12,14 @@ which the host only tells for whom and how many.
 
 A request whose guesses are wrong is left alone for a while, each time twice as long. Requests with
 penalties are never guessed for (what is penalized changes with each token of the guess), nor those
-that want logprobs.
+that want logprobs, nor guided ones: what a grammar forces is no guess.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from radixloom_runtime.scheduler.guide import counts_tokens
 from radixloom_runtime.wire.messages import Submit
 from radixloom_runtime.wire.plan import DRAFTED
 
@@ -114,13 +115,7 @@ class Speculation:
 
     def hunches_for(self, submit: Submit) -> Hunches | None:
         """Begin to guess for a request; None where it may not be done."""
-        sampling = submit.sampling
-        has_penalty = (
-            sampling.presence_penalty != 0
-            or sampling.frequency_penalty != 0
-            or sampling.repetition_penalty != 1
-        )
-        if has_penalty or submit.logprobs is not None:
+        if counts_tokens(submit) or submit.logprobs is not None or submit.grammar:
             return None
         return Hunches(self.make_guesser())
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from radixloom_runtime.scheduler.request import Request
-from radixloom_runtime.wire.messages import Submit
+from radixloom_runtime.wire.messages import Rejected, Submit
 from radixloom_runtime.wire.plan import Limits
 
 STOP = "stop"
@@ -30,6 +30,11 @@ def finish_reason(request: Request, token_id: int, length: int) -> str | None:
     if token_id in request.stop_ids and length > first_stop_position(request.submit):
         return STOP
     return LENGTH if length >= request.end else None
+
+
+def lost_in_grammar(request_id: str, why: str) -> Rejected:
+    """Tell that a grammar cannot be followed, or no further."""
+    return Rejected(request_id=request_id, message=why, is_grammars_fault=True)
 
 
 # --- requests that can never run: (submit, limits) -> why not

@@ -64,6 +64,8 @@ class Submit(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown
     """At equal priority users take turns; those without a name are one user."""
     deadline: float | None = None
     """On this machine's monotonic clock, in seconds: when nobody waits for the answer any more."""
+    grammar: str = ""
+    """What the answer must be, as llguidance reads it; empty: anything."""
 
 
 class Abort(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
@@ -163,12 +165,17 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
-    """A Submit or Pin that was not accepted; nothing else follows for its id."""
+    """A Submit or Pin that was not accepted; nothing else follows for its id.
+
+    Or a Submit whose grammar turned out, after some Outputs, to be more than can be followed.
+    """
 
     request_id: str
     message: str
     retry_after_seconds: float | None = None
     """Given when the queue is full (429); None when the request can never run (400)."""
+    is_grammars_fault: bool = False
+    """Whether it would be accepted without its grammar."""
 
 
 class TimedOut(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):

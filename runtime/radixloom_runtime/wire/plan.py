@@ -53,6 +53,16 @@ class RowStart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Not sampled before `min_position`."""
     min_position: int = 0
     """First position at which a stop token may be sampled."""
+    is_guided: bool = False
+    """Samples only what the latest `RowMask` allows."""
+
+
+class RowMask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a guided row may sample from now on."""
+
+    row: int
+    allowed: bytes
+    """A bit a token id, the lowest of a byte first; ids beyond its end are not allowed."""
 
 
 class PageGrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -107,7 +117,7 @@ class Chunk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class StepPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that every rank needs to run step `number`, of all groups.
 
-    Order: moves, starts, grants, chunks.
+    Order: moves, starts, grants, masks, chunks.
     Chunks that extend by one device-fed or known token (decodes) come first, prompt chunks after.
     Rows may share pages: a page that one chunk of this step fills may be read by another's.
     """
@@ -118,6 +128,7 @@ class StepPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chunks: tuple[Chunk, ...]
     moves: tuple[PageMove, ...] = ()
     """One after another, before all else."""
+    masks: tuple[RowMask, ...] = ()
 
     @property
     def num_tokens(self) -> int:

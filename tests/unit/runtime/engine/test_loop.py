@@ -1,13 +1,16 @@
 """The engine's loop with the toy runner, in this process, against a link that is a script."""
 
+import re
 from collections import deque
 from collections.abc import Sequence
 
 import pytest
 from support.serving import LIMITS, request
+from support.tiny import tiny_vocabulary
 from support.toy_runner import ToyHandle, ToyRunner, expected_tokens
 
 from radixloom_runtime.engine.controls import Controls
+from radixloom_runtime.engine.guides import Guides
 from radixloom_runtime.engine.loop import EngineLoop
 from radixloom_runtime.engine.meter import BUSY_SECONDS, IDLE_SECONDS, Meter
 from radixloom_runtime.errors import EngineError
@@ -69,11 +72,21 @@ class Journal(ToyRunner):
         return super().finish(handle)
 
 
-def loop_of(link: ScriptedLink, runner: ToyRunner | None = None) -> EngineLoop:
+def loop_of(
+    link: ScriptedLink, runner: ToyRunner | None = None, guides: Guides | None = None
+) -> EngineLoop:
     scheduler = Scheduler(LIMITS, max_queued_requests=2)
     meter = Meter(scheduler, link.clock, lambda: 0)
     controls = Controls(Profiler(None))
-    return EngineLoop(scheduler, runner or ToyRunner(LIMITS), link, meter, controls, link.clock)
+    return EngineLoop(
+        scheduler,
+        runner or ToyRunner(LIMITS),
+        link,
+        meter,
+        controls,
+        link.clock,
+        guides=guides,
+    )
 
 
 def outputs_of(link: ScriptedLink, request_id: str) -> list[int]:
@@ -174,3 +187,37 @@ def test_a_request_expires_while_the_loop_is_paused():
     for _ in range(8):
         loop.turn()
     assert [m.request_id for m in link.sent if isinstance(m, TimedOut)] == ["a"]
+
+
+THREE_SIGNS = "start: /[!-A]{3}/"
+"""Over tokens that the toy may sample, of the tiny tokenizer."""
+
+
+def guided_loop(link: ScriptedLink) -> EngineLoop:
+    return loop_of(link, guides=Guides(tiny_vocabulary))
+
+
+def test_a_guided_request_is_served_once_its_grammar_is_compiled():
+    guided = request("a", [1, 2], max_tokens=9, grammar=THREE_SIGNS)
+    link = ScriptedLink([guided, request("b", [1]), Drain()])
+    guided_loop(link).run()
+    vocabulary = tiny_vocabulary()
+    answer = vocabulary.decode_str(outputs_of(link, "a"))
+    assert re.fullmatch(r"[!-A]{3}", answer)
+    assert outputs_of(link, "b") == expected_tokens(request("b", [1]), LIMITS)[0]
+
+
+def test_a_grammar_with_a_mistake_rejects_its_request_alone():
+    link = ScriptedLink([request("a", [1], grammar="start: nothing"), request("b", [1]), Drain()])
+    guided_loop(link).run()
+    (rejected,) = (message for message in link.sent if isinstance(message, Rejected))
+    assert rejected.request_id == "a"
+    assert rejected.is_grammars_fault
+    assert rejected.retry_after_seconds is None
+    assert len(outputs_of(link, "b")) == 4
+
+
+def test_a_client_that_goes_away_while_its_grammar_is_compiled_is_not_served():
+    link = ScriptedLink([request("a", [1], grammar=THREE_SIGNS), Abort("a"), Drain()])
+    guided_loop(link).run()
+    assert not outputs_of(link, "a")

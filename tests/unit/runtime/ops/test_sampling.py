@@ -26,7 +26,7 @@ logprobs_of = jax.jit(sampling.logprobs_of)
 def choice(**values: float | list[float]) -> Choice:
     usual = Choice(1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0, 0, 0, 0)._asdict()
     kinds = {"seed": jnp.uint32, "top_k": jnp.int32, "min_position": jnp.int32}
-    kinds["adjusts"] = jnp.int32
+    kinds["flags"] = jnp.int32
     return Choice(
         **{
             name: jnp.full(ROWS, jnp.array(value), kinds.get(name, jnp.float32))
@@ -47,10 +47,16 @@ def vocabulary(facts: np.ndarray | None = None, bias: np.ndarray | None = None) 
     )
 
 
-def draw(logits: np.ndarray, how: Choice, positions: list[int], words: Vocabulary | None = None):
-    rows = jnp.arange(ROWS)
+def draw(
+    logits: np.ndarray,
+    how: Choice,
+    positions: list[int],
+    words: Vocabulary | None = None,
+    allowed: jax.Array | None = None,
+):
+    rows, words = jnp.arange(ROWS), words or vocabulary()
     positions_ = jnp.array(positions, jnp.int32)
-    return np.asarray(sample(jnp.asarray(logits), how, words or vocabulary(), rows, positions_))
+    return np.asarray(sample(jnp.asarray(logits), how, words, rows, positions_, allowed=allowed))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -153,7 +159,7 @@ def test_penalties_bias_and_stop_mask_are_those_of_the_formula():
         presence_penalty=0.4,
         frequency_penalty=-0.2,
         min_position=[0, 9, 10, 11],
-        adjusts=[1, 1, 1, 0],
+        flags=[1, 1, 1, 0],
     )
     words = vocabulary(counts + prompt * IN_PROMPT + stops * IS_STOP, bias)
     positions = jnp.full(ROWS, 9, jnp.int32)
@@ -165,6 +171,29 @@ def test_penalties_bias_and_stop_mask_are_those_of_the_formula():
     expected[2] = np.where(stops[2], -np.inf, expected[2])
     expected[3] = logits[3]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def masks_of(allowed: np.ndarray) -> jax.Array:
+    """Pack a table of tokens that rows may choose, as many words as it takes."""
+    missing = -allowed.shape[1] % 32
+    bits = np.packbits(np.pad(allowed, ((0, 0), (0, missing))), axis=1, bitorder="little")
+    return jnp.asarray(bits.view(np.int32))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_guided_row_chooses_among_what_is_allowed_and_others_do_not_notice(temperature):
+    generator = np.random.default_rng(9)
+    logits, allowed = logits_of(10), generator.random((ROWS, VOCAB)) < 0.1
+    allowed[:, [31, 32, 63]] = [True, False, True]  # at the edges of words
+    how = choice(temperature=temperature, flags=[2, 2, 0, 3])
+    rows, positions = jnp.arange(ROWS), jnp.full(ROWS, 5, jnp.int32)
+    masked = np.where(allowed | (np.arange(ROWS) == 2)[:, None], logits, -np.inf)
+    plain = choice(temperature=temperature)
+    expected = sample(jnp.asarray(masked), plain, vocabulary(), rows, positions)
+    found = sample(
+        jnp.asarray(logits), how, vocabulary(), rows, positions, allowed=masks_of(allowed)
+    )
+    assert found.tolist() == expected.tolist()
 
 
 def test_logprobs_are_of_the_raw_logits():
@@ -189,14 +218,14 @@ def test_noise_is_that_of_the_whole_vocabulary_wherever_a_token_lies():
 DEVICES = 4
 
 
-def _on_each(logits, how, words, positions):
+def _on_each(logits, how, words, positions, allowed):
     shards = Shards(VOCAB - 3, jax.lax.axis_index("x") * (VOCAB // DEVICES), ("x",))
-    ids = sampling.sample(logits, how, words, jnp.arange(ROWS), positions, shards)
+    ids = sampling.sample(logits, how, words, jnp.arange(ROWS), positions, shards, allowed)
     return ids, sampling.logprobs_of(logits, ids, shards)
 
 
 def sample_on_devices(
-    logits: np.ndarray, how: Choice, words: Vocabulary, positions: list[int]
+    logits: np.ndarray, how: Choice, words: Vocabulary, positions: list[int], allowed: jax.Array
 ) -> tuple[np.ndarray, Logprobs]:
     """Sample with the vocabulary cut over devices; the last has three columns of filling."""
     filled = np.pad(logits, ((0, 0), (0, 3)), constant_values=-np.inf)
@@ -205,11 +234,12 @@ def sample_on_devices(
     on_each = jax.shard_map(
         _on_each,
         mesh=Mesh(np.array(jax.devices()[:DEVICES]), ("x",)),
-        in_specs=(cut, whole, cut, whole),
+        in_specs=(cut, whole, cut, whole, whole),
         out_specs=(whole, whole),
         check_vma=False,
     )
-    return jax.jit(on_each)(jnp.asarray(filled), how, wide, jnp.array(positions, jnp.int32))
+    positions_ = jnp.array(positions, jnp.int32)
+    return jax.jit(on_each)(jnp.asarray(filled), how, wide, positions_, allowed)
 
 
 @pytest.mark.slow
@@ -220,7 +250,8 @@ def sample_on_devices(
         {},
         {"top_k": 7, "min_p": 0.02},
         {"top_p": [0.3, 0.777, 0.95, 1.0], "top_k": [0, 5, 60, 1], "temperature": [1, 0.7, 2, 0]},
-        {"repetition_penalty": 1.3, "presence_penalty": 0.4, "adjusts": 1, "min_position": 9},
+        {"repetition_penalty": 1.3, "presence_penalty": 0.4, "flags": 1, "min_position": 9},
+        {"flags": [2, 0, 3, 2], "temperature": [1, 0.7, 2, 0]},
     ],
 )
 def test_a_vocabulary_cut_over_devices_gives_the_tokens_of_one(how):
@@ -232,8 +263,9 @@ def test_a_vocabulary_cut_over_devices_gives_the_tokens_of_one(how):
     )
     words = Vocabulary(jnp.asarray(facts, jnp.int32), jnp.zeros(logits.shape, jnp.float32))
     positions = [5, 6, 7, 8]
-    one = draw(logits, choice(**how), positions, words)
-    ids, logprobs = sample_on_devices(logits, choice(**how), words, positions)
+    allowed = masks_of(generator.random(logits.shape) < 0.2)
+    one = draw(logits, choice(**how), positions, words, allowed)
+    ids, logprobs = sample_on_devices(logits, choice(**how), words, positions, allowed)
     assert np.asarray(ids).tolist() == one.tolist()
     expected = logprobs_of(jnp.asarray(logits), jnp.asarray(one))
     assert np.asarray(logprobs.top_ids).tolist() == np.asarray(expected.top_ids).tolist()

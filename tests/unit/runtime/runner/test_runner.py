@@ -1,8 +1,11 @@
 """What a plan may ask for beside plain decoding, through the compiled step."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.goldens import golden
+from support.serving import Service, as_text, request
 from support.step_driver import GREEDY, Job, run
 from support.tiny_models import TIED, log_softmax, tiny_runner
 
@@ -102,6 +105,25 @@ def test_a_preempted_request_goes_on_with_the_same_tokens():
         result = runner.finish(runner.start(StepPlan(1, (), (), (chunk,))))
         again.append(result.chunks[0].token_id)
     assert again == whole.ids[10:14]
+
+
+def test_guided_answers_batched_and_preempted_are_those_served_alone():
+    """The toy's grammar, over the first 53 tokens of the model."""
+    asked = [
+        request(f"r{index}", PROMPT[: 8 + 5 * index], max_tokens=50 + index, grammar="60")
+        for index in range(5)
+    ]
+    plain = request("plain", PROMPT, max_tokens=len(GREEDY_IDS))
+    tight = replace(tiny_runner(TIED).limits, num_pages=8)
+    together = Service(tight, runner=tiny_runner(TIED))
+    together.serve(*asked, plain)
+    assert together.scheduler.totals.preemptions > 0
+    assert together.answers["plain"].token_ids == GREEDY_IDS
+    for each in asked:
+        alone = Service(tight, runner=tiny_runner(TIED), overlap=False)
+        alone.serve(each)
+        assert as_text(alone.answers)[each.request_id] == as_text(together.answers)[each.request_id]
+        assert max(alone.answers[each.request_id].token_ids) < 53
 
 
 def test_sampled_tokens_do_not_depend_on_the_batch():

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import hypothesis.strategies as st
 from hypothesis import given, settings
 from support.serving import Service, serve_alone
-from support.toy_runner import VOCAB_SIZE, ToyRunner, expected_tokens, next_token
+from support.toy_guide import expected_answer
+from support.toy_runner import VOCAB_SIZE, ToyRunner, next_token
 
 from radixloom_runtime.scheduler.speculation import Drafts, Speculation
 from radixloom_runtime.settings import SchedulePolicy
@@ -40,18 +41,20 @@ class Visit:
 def visits(draw, index: int) -> Visit:
     arrives = draw(st.integers(0, 12))
     wants_prompt_logprobs = draw(st.integers(0, 5)) == 0
+    grammar = draw(st.sampled_from(["", "", "", "6", "20"]))
     submit = Submit(
         request_id=f"r{index}",
         prompt_ids=draw(prompts()),
         max_tokens=draw(st.integers(0, 24) if wants_prompt_logprobs else st.integers(1, 24)),
         sampling=Sampling(seed=draw(st.integers(0, 3))),
         stop_token_ids=draw(st.lists(st.integers(0, VOCAB_SIZE - 1), max_size=3)),
-        min_tokens=draw(st.integers(0, 4)),
+        min_tokens=0 if grammar else draw(st.integers(0, 4)),
         logprobs=draw(st.sampled_from([None, None, 0, 2])),
         prompt_logprobs=draw(st.integers(0, 2)) if wants_prompt_logprobs else None,
         priority=draw(st.sampled_from([0, 0, 0, 1, -1])),
         user=draw(st.sampled_from(["", "", "alice", "bob"])),
         deadline=draw(st.none() | st.none() | st.integers(arrives + 1, arrives + 25).map(float)),
+        grammar=grammar,
     )
     leaves = draw(st.none() | st.none() | st.integers(arrives, arrives + 25))
     return Visit(submit, arrives, leaves, draw(st.booleans()))
@@ -159,7 +162,7 @@ def test_scheduling_never_changes_the_answer(
     live_through(service, day, upkeep)
     for visit in day:
         answer = service.answers[visit.submit.request_id]
-        token_ids, reason = expected_tokens(visit.submit, limits)
+        token_ids, reason = expected_answer(visit.submit, limits)
         if answer.finish_reason is None:
             assert visit.leaves is not None or answer.rejected is not None or answer.timed_out
             assert answer.token_ids == token_ids[: len(answer.token_ids)]
@@ -194,7 +197,7 @@ def test_a_draft_model_never_changes_the_answer_however_often_it_is_wrong(
     live_through(service, day, upkeep)
     for visit in day:
         answer = service.answers[visit.submit.request_id]
-        token_ids, reason = expected_tokens(visit.submit, limits)
+        token_ids, reason = expected_answer(visit.submit, limits)
         assert answer.token_ids == token_ids[: len(answer.token_ids)]
         if answer.finish_reason is None:
             assert visit.leaves is not None or answer.rejected is not None or answer.timed_out

@@ -1,0 +1,87 @@
+"""A grammar over the toy's tokens whose answers can be worked out by hand.
+
+Where an answer stands is the sum of its tokens and their number. Then
+
+    forced    nothing, or, where the sum divides by 3, the tokens sum % 5 ... 0
+    allowed   the tokens t with (t + sum) % LAX != 0, and any token that ends the answer
+    over      when there are `length` tokens
+"""
+
+from collections.abc import Iterable
+
+from support.toy_runner import VOCAB_SIZE, expected_tokens, next_token
+
+from radixloom_runtime.scheduler.guide import may_jump
+from radixloom_runtime.wire.messages import Submit
+from radixloom_runtime.wire.plan import Limits
+
+LAX = 4
+
+
+class ToyGuide:
+    """The grammar that a Submit names by the length at which it is over."""
+
+    def __init__(self, grammar: str, *, breaks_at: int | None = None) -> None:
+        self._length = int(grammar)
+        self._breaks_at = breaks_at
+        self.tokens: list[int] = []
+
+    @property
+    def is_over(self) -> bool:
+        return len(self.tokens) >= self._length
+
+    @property
+    def error(self) -> str | None:
+        return "too hard" if len(self.tokens) == self._breaks_at else None
+
+    @property
+    def _must(self) -> list[int]:
+        total = sum(self.tokens)
+        return list(range(total % 5, -1, -1)) if total and total % 3 == 0 else []
+
+    def allowed(self) -> list[int]:
+        if self._must:
+            return self._must[:1]
+        total = sum(self.tokens)
+        return [token for token in range(VOCAB_SIZE) if (token + total) % LAX]
+
+    def mask(self) -> bytes:
+        bits = sum(1 << token for token in self.allowed())
+        return bits.to_bytes(VOCAB_SIZE // 8 + 1, "little")
+
+    def accept(self, token_id: int) -> None:
+        assert token_id in self.allowed(), "the row sampled what its mask forbids"
+        self.tokens.append(token_id)
+
+    def force(self) -> Iterable[int]:
+        must = [] if self.is_over else self._must
+        self.tokens += must
+        return must
+
+
+def toy_guide(submit: Submit) -> ToyGuide | None:
+    """Where the answer to a request begins; None for those without a grammar."""
+    return ToyGuide(submit.grammar) if submit.grammar else None
+
+
+def expected_answer(submit: Submit, limits: Limits) -> tuple[list[int], str]:
+    """What a request gets when nothing else exists: its output tokens and its finish reason."""
+    return (_guided if submit.grammar else expected_tokens)(submit, limits)
+
+
+def _guided(submit: Submit, limits: Limits) -> tuple[list[int], str]:
+    guide, output = ToyGuide(submit.grammar), list[int]()
+    end = min(submit.max_tokens, limits.max_model_len - len(submit.prompt_ids))
+    while len(output) < end:
+        forbidden = frozenset(range(VOCAB_SIZE)) - frozenset(guide.allowed())
+        token = next_token(submit.sampling.seed, [*submit.prompt_ids, *output], forbidden)
+        guide.accept(token)
+        for token_id in (token, *(guide.force() if may_jump(submit) else ())):
+            output.append(token_id)
+            if token_id in submit.stop_token_ids:
+                return output, "stop"
+            if len(output) >= end:
+                return output, "length"
+        if guide.is_over:
+            return output, "stop"
+    return output, "length"
