@@ -49,7 +49,7 @@ def make_order(request: ChatRequest, serving: Serving) -> Order:
         logprobs=(request.top_logprobs or 0) if request.logprobs else None,
         prompt_logprobs=request.prompt_logprobs,
     )
-    return dataclasses.replace(made, reading=written.reading)
+    return dataclasses.replace(made, reading=written.reading, grammar=written.grammar)
 
 
 def finish_reason(reason: str | None, *, called: bool) -> str | None:

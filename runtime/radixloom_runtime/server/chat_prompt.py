@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from radixloom_runtime.errors import ModelError, RequestError
+from radixloom_runtime.server import guided, tool_choice
 from radixloom_runtime.server.catalog import ServedModel
+from radixloom_runtime.server.guided import Grammar
 from radixloom_runtime.server.schema_chat import ChatRequest
 from radixloom_runtime.server.schema_tools import Tool
 from radixloom_runtime.text.chat_template import ChatTemplate
@@ -31,6 +33,8 @@ class ChatPrompt:
 
     text: str
     reading: Reading
+    grammar: Grammar | None
+    """What its answers must be."""
 
 
 def write(request: ChatRequest, model: ServedModel) -> ChatPrompt:
@@ -59,20 +63,15 @@ def write(request: ChatRequest, model: ServedModel) -> ChatPrompt:
     )
     if continues:
         text = _up_to_the_end_of(request.messages[-1].text, text)
-    return ChatPrompt(text, _reading(request, tools, model, template, text))
+    reading = _reading(request, tools, model, template, text)
+    calls = tool_choice.calls_of(request, tools, reading, template.source, model.tokenizer)
+    grammar = guided.of_chat(request, reading, calls, model.tokenizer)
+    return ChatPrompt(text, reading, grammar)
 
 
 def _offered(request: ChatRequest) -> list[Tool]:
-    """List the tools that the model is told of. Raises: `RequestError` for a forced call."""
-    choice = request.tool_choice
-    if choice not in (None, "none", "auto"):
-        raise RequestError(
-            "tool_choice: only 'auto' and 'none' are supported by this server; nothing holds the"
-            " model to a call, so ask for it in the messages",
-            param="tool_choice",
-            code="unsupported_parameter",
-        )
-    return [] if choice == "none" else request.tools or []
+    """List the tools that the model is told of."""
+    return [] if request.tool_choice == "none" else request.tools or []
 
 
 def _template(request: ChatRequest, model: ServedModel) -> ChatTemplate:

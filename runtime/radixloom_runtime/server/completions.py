@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from typing_extensions import override
 
-from radixloom_runtime.server import logprobs, order
+from radixloom_runtime.server import guided, logprobs, order
 from radixloom_runtime.server.form import Form
 from radixloom_runtime.server.generation import Choice, ChoiceDelta
 from radixloom_runtime.server.lifecycle import Serving
@@ -41,7 +41,11 @@ def make_order(request: CompletionRequest, serving: Serving) -> Order:
     if request.num_generated > (request.n or 1) and logprobs is None:
         logprobs = 0  # what the best are chosen by
     made = order.make(request, serving, prompts, logprobs=logprobs, prompt_logprobs=prompt_logprobs)
-    return dataclasses.replace(made, num_samples=request.num_generated)
+    return dataclasses.replace(
+        made,
+        num_samples=request.num_generated,
+        grammar=guided.plain(request, serving.model.tokenizer),
+    )
 
 
 def _prompt(prompt: OnePrompt, request: CompletionRequest, serving: Serving) -> Prompt:

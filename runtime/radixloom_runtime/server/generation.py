@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from radixloom_runtime.errors import OverloadedError, RequestError
 from radixloom_runtime.metrics import Metrics
 from radixloom_runtime.server.engine_client import EngineClient
+from radixloom_runtime.server.guided import Grammar
 from radixloom_runtime.server.inbox import EngineLost, Event, Inbox
 from radixloom_runtime.server.order import Order, Prompt
 from radixloom_runtime.server.problems import EngineLostError, RequestTimeoutError
@@ -129,7 +130,7 @@ class Generation:
                     code="engine_lost",
                 )
             case Rejected():
-                raise _rejection(event)
+                raise _rejection(event, self.order.grammar)
             case TimedOut():
                 raise self._timed_out()
             case Output():
@@ -204,7 +205,11 @@ def prepare(
     return Generation(order, engine, metrics, choices)
 
 
-def _rejection(rejected: Rejected) -> RequestError:
+def _rejection(rejected: Rejected, grammar: Grammar | None) -> RequestError:
+    if rejected.is_grammars_fault and grammar is not None:
+        return RequestError(
+            f"{grammar.param}: {rejected.message}", param=grammar.param, code="invalid_grammar"
+        )
     if rejected.retry_after_seconds is None:
         return RequestError(rejected.message)
     return OverloadedError(rejected.message, retry_after_seconds=rejected.retry_after_seconds)

@@ -15,6 +15,7 @@ import msgspec
 
 from radixloom_runtime.errors import ContextLengthError, RequestError
 from radixloom_runtime.server.catalog import ServedModel
+from radixloom_runtime.server.guided import Grammar
 from radixloom_runtime.server.lifecycle import Serving
 from radixloom_runtime.server.problems import ModelNotFoundError
 from radixloom_runtime.server.schema import TextRequest
@@ -50,6 +51,8 @@ class Order:
     timeout_seconds: float | None = None
     logprobs: int | None = None
     prompt_logprobs: int | None = None
+    grammar: Grammar | None = None
+    """What answers must be."""
     reading: Reading = field(default_factory=Reading)
     """How answers are taken apart; of completions: not at all."""
 
@@ -69,6 +72,7 @@ class Order:
             priority=self.priority,
             user=self.user,
             deadline=deadline,
+            grammar="" if self.grammar is None else self.grammar.text,
         )
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from radixloom_runtime.server.schema import MAX_TOP_LOGPROBS, TextRequest
+from radixloom_runtime.server.schema_guided import Guided
 from radixloom_runtime.server.schema_tools import MAX_TOOLS, NamedTool, Tool, ToolCall, ToolChoice
 
 
@@ -93,7 +94,7 @@ class Message(BaseModel):
         return {name: value for name, value in message.items() if value is not None}
 
 
-class ChatRequest(TextRequest):
+class ChatRequest(Guided, TextRequest):
     """Parameters of a chat completion."""
 
     messages: Annotated[list[Message], Field(min_length=1)]
@@ -111,8 +112,8 @@ class ChatRequest(TextRequest):
     tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS)] | None = None
     """Functions that the model may call, for models whose chat template has a place for them."""
     tool_choice: ToolChoice = None
-    """`auto` is the default with tools. `none`: the model is not told of them. `required` and a
-    named function are refused: nothing holds the model to them."""
+    """`auto` is the default with tools. `none`: the model is not told of them. `required`, or a
+    named function: the answer is nothing but calls."""
     parallel_tool_calls: bool | None = None
     """False: only the answer's first call is told."""
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
 from radixloom_runtime.server.schema import MAX_CHOICES, MAX_TOP_LOGPROBS, TextRequest
+from radixloom_runtime.server.schema_guided import Guided
 
 DEFAULT_MAX_TOKENS = 16
 """OpenAI's for this endpoint."""
@@ -32,7 +33,7 @@ def _is_ids(value: object) -> bool:
     return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
 
 
-class CompletionRequest(TextRequest):
+class CompletionRequest(Guided, TextRequest):
     """Parameters of a text completion."""
 
     prompt: Annotated[

@@ -32,17 +32,8 @@ class Function(BaseModel):
     parameters: dict[str, Any] | None = None
     """JSON schema of an object. Default: no parameters."""
     strict: bool | None = None
-    """True is refused: arguments are what the model writes."""
-
-    @field_validator("strict")
-    @classmethod
-    def _is_not_strict(cls, value: bool | None) -> bool | None:  # noqa: FBT001 - pydantic's call
-        if value:
-            raise ValueError(
-                "true is not supported by this server: arguments are not held to their schema;"
-                " leave it out and check them"
-            )
-        return value
+    """True: arguments are held to their schema. Those of a call that `tool_choice` forces are,
+    whether this is true or not."""
 
 
 class Tool(BaseModel):

@@ -23,7 +23,6 @@ CHAT: Mapping[str, tuple[Any, ...]] = {
     "prediction": _NULL,
     "prompt_cache_options": _NULL,
     "prompt_cache_retention": _NULL,
-    "response_format": (None, {"type": "text"}),
     "service_tier": (None, "auto", "default"),
     "store": (None, False),
     "verbosity": _NULL,

@@ -44,6 +44,16 @@ class Tokenizer:
         return TokenBytes(self.backend)
 
     @property
+    def marks(self) -> dict[str, int]:
+        """Ids of the tokens that are no text to llguidance: special ones, and tags of any kind."""
+        added = self.backend.get_added_tokens_decoder()
+        return {
+            token.content: token_id
+            for token_id, token in added.items()
+            if token.special or (token.content.startswith("<") and token.content.endswith(">"))
+        }
+
+    @property
     def vocab_size(self) -> int:
         """How many ids have a token."""
         return self.backend.get_vocab_size(with_added_tokens=True)

@@ -13,6 +13,7 @@
 
 from radixloom_runtime.text.source import Reader, Source
 from radixloom_runtime.text.tools import json_calls
+from radixloom_runtime.text.tools.spelling import Spelling
 from radixloom_runtime.text.tools.toolbox import Toolbox
 
 _BAR, _BLANK = "\uff5c", "\u2581"
@@ -28,6 +29,18 @@ SEPARATOR = _token("tool", "sep")
 TOKENS = (BEGIN, END, CALL, CALL_END, SEPARATOR)
 
 _FENCE = "```json"
+
+SPELLINGS = (
+    Spelling(
+        opening=BEGIN,
+        begin=f"{CALL}function{SEPARATOR}{{name}}\n{_FENCE}\n",
+        end=f"\n```{CALL_END}",
+        between="\n",
+        closing=END,
+        sign=_FENCE,
+    ),
+    Spelling(opening=BEGIN, begin=f"{CALL}{{name}}{SEPARATOR}", end=CALL_END, closing=END),
+)
 
 
 def read(source: Source, _: Toolbox) -> Reader[None]:

@@ -8,9 +8,11 @@ Only names of the request's tools begin a call; a further one follows after `<|a
 
 from radixloom_runtime.text.source import Reader, Source
 from radixloom_runtime.text.tools import json_calls
+from radixloom_runtime.text.tools.spelling import Spelling
 from radixloom_runtime.text.tools.toolbox import Toolbox
 
 TURN = "<|assistant|>"
+SPELLING = Spelling(begin="{name}\n", end="", between=f"{TURN}")
 
 
 def read(source: Source, toolbox: Toolbox) -> Reader[None]:

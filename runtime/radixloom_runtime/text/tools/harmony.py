@@ -12,15 +12,34 @@ head. Messages of a kind are told with a line end between them.
 import re
 
 from radixloom_runtime.text.events import CallArguments, Content, Reasoning
+from radixloom_runtime.text.grammar import Rules
 from radixloom_runtime.text.source import Reader, Source
+from radixloom_runtime.text.tools.spelling import Spelling
 from radixloom_runtime.text.tools.toolbox import Toolbox
 
 _MESSAGE = "<|message|>"
 _ENDS = ("<|end|>", "<|call|>", "<|return|>", "<|start|>")
 TOKENS = ("<|channel|>", "<|constrain|>", _MESSAGE, *_ENDS)
+SPELLING = Spelling(
+    begin=f"<|channel|>commentary to=functions.{{name}} <|constrain|>json{_MESSAGE}",
+    end="",
+    only_one=True,
+)
 
 _RECIPIENT = re.compile(r"\bto=([^\s<]+)")
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)")
+
+
+def thinking(rules: Rules) -> str:
+    """Return an expression of what the model may think before it speaks."""
+    begin = rules.literal(f"<|channel|>analysis{_MESSAGE}")
+    next_head = rules.literal("<|start|>assistant")
+    return f"({begin} {rules.text_until('<|end|>')} {next_head})?"
+
+
+def final(rules: Rules) -> str:
+    """Return an expression of the head of the message that is for the user."""
+    return rules.literal(f"<|channel|>final{_MESSAGE}")
 
 
 def read(source: Source, _: Toolbox) -> Reader[None]:

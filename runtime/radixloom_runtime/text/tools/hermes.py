@@ -7,10 +7,14 @@
 
 from radixloom_runtime.text.source import Reader, Source
 from radixloom_runtime.text.tools import json_calls
+from radixloom_runtime.text.tools.spelling import Spelling
 from radixloom_runtime.text.tools.toolbox import Toolbox
 
 _BEGIN, _END = "<tool_call>", "</tool_call>"
 TOKENS = (_BEGIN, _END)
+SPELLING = Spelling(
+    begin=f'{_BEGIN}\n{{"name": "{{name}}", "arguments": ', end=f"}}\n{_END}", between="\n"
+)
 
 
 def read(source: Source, _: Toolbox) -> Reader[None]:

@@ -8,12 +8,21 @@ The id goes to the client as it is: the model wants to see it again.
 
 from radixloom_runtime.text.source import Reader, Source
 from radixloom_runtime.text.tools import json_calls
+from radixloom_runtime.text.tools.spelling import Spelling
 from radixloom_runtime.text.tools.toolbox import Toolbox
 
 BEGIN, END = "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"
 CALL, CALL_END = "<|tool_call_begin|>", "<|tool_call_end|>"
 ARGUMENTS = "<|tool_call_argument_begin|>"
 TOKENS = (BEGIN, END, CALL, CALL_END, ARGUMENTS)
+SPELLING = Spelling(
+    opening=BEGIN,
+    begin=f"{CALL}functions.{{name}}:",
+    number="[0-9]{1,3}",
+    head_end=ARGUMENTS,
+    end=CALL_END,
+    closing=END,
+)
 
 
 def read(source: Source, _: Toolbox) -> Reader[None]:

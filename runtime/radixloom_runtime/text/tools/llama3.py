@@ -8,9 +8,11 @@ object that names none of the request's tools is an answer in JSON, hence conten
 
 from radixloom_runtime.text.source import Reader, Source
 from radixloom_runtime.text.tools import json_calls
+from radixloom_runtime.text.tools.spelling import Spelling
 from radixloom_runtime.text.tools.toolbox import Toolbox
 
 TAG = "<|python_tag|>"
+SPELLING = Spelling(begin='{"name": "{name}", "parameters": ', end="}", between="; ")
 
 
 def read(source: Source, toolbox: Toolbox) -> Reader[None]:

@@ -9,10 +9,21 @@ import string
 
 from radixloom_runtime.text.source import Reader, Source
 from radixloom_runtime.text.tools import json_calls
+from radixloom_runtime.text.tools.spelling import Spelling
 from radixloom_runtime.text.tools.toolbox import Toolbox
 
 BEGIN, CALL_ID, ARGUMENTS = "[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"
 TOKENS = (BEGIN, CALL_ID, ARGUMENTS)
+SPELLINGS = (
+    Spelling(begin=f"{BEGIN}{{name}}{ARGUMENTS}", end="", sign=ARGUMENTS),
+    Spelling(
+        opening=f"{BEGIN} [",
+        begin='{"name": "{name}", "arguments": ',
+        end="}",
+        between=", ",
+        closing="]",
+    ),
+)
 
 _ID_CHARACTERS = string.ascii_letters + string.digits
 

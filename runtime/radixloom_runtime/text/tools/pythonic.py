@@ -14,9 +14,18 @@ from typing_extensions import override
 
 from radixloom_runtime.text.events import CallArguments
 from radixloom_runtime.text.source import Reader, Source
+from radixloom_runtime.text.tools.spelling import Argument, Spelling
 from radixloom_runtime.text.tools.toolbox import Toolbox, to_json
 
 BEGIN, END = "<|python_start|>", "<|python_end|>"
+SPELLING = Spelling(
+    opening="[",
+    begin="{name}(",
+    end=")",
+    between=", ",
+    closing="]",
+    argument=Argument(begin="{name}=", end="", between=", ", has_bare_strings=False),
+)
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*(?=\(|$)")
 _JSON_NAMES = {"true": True, "false": False, "null": None}

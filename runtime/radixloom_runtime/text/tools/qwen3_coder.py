@@ -13,12 +13,19 @@ Models leave out the outer tag now and then; the inner one is enough.
 
 from radixloom_runtime.text.events import CallArguments
 from radixloom_runtime.text.source import Reader, Source
+from radixloom_runtime.text.tools.spelling import Argument, Spelling
 from radixloom_runtime.text.tools.toolbox import Toolbox, to_json
 
 _BEGIN, _END = "<tool_call>", "</tool_call>"
 _FUNCTION, _FUNCTION_END = "<function=", "</function>"
 _PARAMETER, _PARAMETER_END = "<parameter=", "</parameter>"
 TOKENS = (_BEGIN, _END)
+SPELLING = Spelling(
+    begin=f"{_BEGIN}\n{_FUNCTION}{{name}}>\n",
+    end=f"{_FUNCTION_END}\n{_END}",
+    between="\n",
+    argument=Argument(begin=f"{_PARAMETER}{{name}}>\n", end=f"\n{_PARAMETER_END}\n"),
+)
 
 
 def read(source: Source, toolbox: Toolbox) -> Reader[None]:

@@ -21,6 +21,7 @@ from radixloom_runtime.text.tools import (
     pythonic,
     qwen3_coder,
 )
+from radixloom_runtime.text.tools.spelling import Spelling
 from radixloom_runtime.text.tools.toolbox import Toolbox
 
 
@@ -37,19 +38,29 @@ class ToolFormat:
     tokens: tuple[str, ...] = ()
     """Special tokens that have to stay in the text."""
     make_id: Callable[[], str] = make_id
+    spellings: tuple[Spelling, ...] = ()
+    """How a model is held to calls; the first whose sign the template has."""
 
 
 TOOL_FORMATS: Mapping[str, ToolFormat] = {
-    "deepseek-v3": ToolFormat(deepseek_v3.read, deepseek_v3.TOKENS),
-    "glm": ToolFormat(glm.read, glm.TOKENS),
-    "glm4-0414": ToolFormat(glm4_0414.read, (glm4_0414.TURN,)),
-    "gpt-oss": ToolFormat(harmony.read, harmony.TOKENS),
-    "hermes": ToolFormat(hermes.read, hermes.TOKENS),
-    "kimi": ToolFormat(kimi.read, kimi.TOKENS),
-    "llama3": ToolFormat(llama3.read, (llama3.TAG,)),
-    "mistral": ToolFormat(mistral.read, mistral.TOKENS, mistral.make_id),
-    "pythonic": ToolFormat(pythonic.read, (pythonic.BEGIN, pythonic.END)),
-    "qwen3-coder": ToolFormat(qwen3_coder.read, qwen3_coder.TOKENS),
+    "deepseek-v3": ToolFormat(
+        deepseek_v3.read, deepseek_v3.TOKENS, spellings=deepseek_v3.SPELLINGS
+    ),
+    "glm": ToolFormat(glm.read, glm.TOKENS, spellings=glm.SPELLINGS),
+    "glm4-0414": ToolFormat(glm4_0414.read, (glm4_0414.TURN,), spellings=(glm4_0414.SPELLING,)),
+    "gpt-oss": ToolFormat(harmony.read, harmony.TOKENS, spellings=(harmony.SPELLING,)),
+    "hermes": ToolFormat(hermes.read, hermes.TOKENS, spellings=(hermes.SPELLING,)),
+    "kimi": ToolFormat(kimi.read, kimi.TOKENS, spellings=(kimi.SPELLING,)),
+    "llama3": ToolFormat(llama3.read, (llama3.TAG,), spellings=(llama3.SPELLING,)),
+    "mistral": ToolFormat(
+        mistral.read, mistral.TOKENS, mistral.make_id, spellings=mistral.SPELLINGS
+    ),
+    "pythonic": ToolFormat(
+        pythonic.read, (pythonic.BEGIN, pythonic.END), spellings=(pythonic.SPELLING,)
+    ),
+    "qwen3-coder": ToolFormat(
+        qwen3_coder.read, qwen3_coder.TOKENS, spellings=(qwen3_coder.SPELLING,)
+    ),
 }
 
 _SIGNS: tuple[tuple[str, str], ...] = (
