@@ -1,5 +1,7 @@
 """From the results of one chunk to what its client is told."""
 
+import msgspec
+
 from radixloom_runtime.scheduler import stopping
 from radixloom_runtime.scheduler.guide import Guide, may_jump
 from radixloom_runtime.scheduler.request import Running
@@ -45,9 +47,9 @@ def _settle_guided(run: Running, guide: Guide, chunk: Chunk, result: ChunkResult
                 break
     if len(told) > 1:
         run.prefill_end = len(run.token_ids)
-    if reason is None and guide.is_over:
-        reason = stopping.STOP
-    return _output(run, told, _logprobs(chunk, result), reason)
+    is_over = reason is None and guide.is_over
+    output = _output(run, told, _logprobs(chunk, result), stopping.STOP if is_over else reason)
+    return msgspec.structs.replace(output, ends_in_text=True) if is_over else output
 
 
 def _logprobs(chunk: Chunk, result: ChunkResult) -> list[TokenLogprobs] | None:

@@ -6,6 +6,7 @@ text so far, as these clients expect.
 """
 
 import asyncio
+import dataclasses
 import secrets
 import time
 from collections.abc import Iterable, Sequence
@@ -34,9 +35,13 @@ _RENAMED = {
     "max_new_tokens": "max_tokens",
     "min_new_tokens": "min_tokens",
     "sampling_seed": "seed",
+    "regex": "guided_regex",
+    "ebnf": "guided_grammar",
+    "json_schema": "guided_json",
 }
 """Of sampling parameters, to those of a completion; the others are called the same."""
 _NAMES = {ours: f"sampling_params.{theirs}" for theirs, ours in _RENAMED.items()}
+_NAMES["structured_outputs.structural_tag"] = "sampling_params.structural_tag"
 _SAMPLING = {"stop_token_ids", "logit_bias", "n"}
 
 
@@ -68,9 +73,11 @@ class Generated(msgspec.Struct, frozen=True):
 
 def as_completion(wanted: GenerateRequest, model: str) -> CompletionRequest:
     """Return the completion that asks for the same."""
-    given = wanted.sampling_params.model_dump(exclude_none=True)
+    given = wanted.sampling_params.model_dump(exclude_none=True, by_alias=True)
     sampling = {_RENAMED.get(name, name): value for name, value in given.items()}
     sampling.setdefault("max_tokens", DEFAULT_MAX_NEW_TOKENS)
+    if (tag := sampling.pop("structural_tag", None)) is not None:
+        sampling["structured_outputs"] = {"structural_tag": tag}
     return CompletionRequest.model_validate(
         {
             **sampling,
@@ -91,10 +98,14 @@ async def make_order(
 ) -> Order:
     """Tokenize and check, in a thread. Raises: `RequestError` with the names of `/generate`."""
     try:
-        return await asyncio.to_thread(completions.make_order, completion, serving)
+        order = await asyncio.to_thread(completions.make_order, completion, serving)
     except RequestError as error:
         error.param = _named(error.param, wanted)
         raise
+    if order.grammar is None:
+        return order
+    param = _named(order.grammar.param, wanted) or order.grammar.param
+    return dataclasses.replace(order, grammar=dataclasses.replace(order.grammar, param=param))
 
 
 def _named(param: str | None, wanted: GenerateRequest) -> str | None:

@@ -13,17 +13,17 @@ _STRICT = ConfigDict(
 )
 
 
-def _parsed(value: Any) -> Any:
-    """Read a schema that comes as text."""
+def parsed(value: Any) -> Any:
+    """Read JSON that comes as text."""
     if not isinstance(value, str):
         return value
     try:
         return json.loads(value)
     except ValueError as error:
-        raise ValueError(f"must be a JSON schema, found text that is no JSON: {error}") from error
+        raise ValueError(f"must be JSON, found text that is none: {error}") from error
 
 
-Schema = Annotated[dict[str, Any], BeforeValidator(_parsed)]
+Schema = Annotated[dict[str, Any], BeforeValidator(parsed)]
 """A JSON schema, or its text."""
 
 
@@ -116,7 +116,7 @@ class StructuredOutputs(BaseModel):
     choice: Choices | None = None
     grammar: Pattern | None = None
     json_object: bool | None = None
-    structural_tag: Annotated[StructuralTag | None, BeforeValidator(_parsed)] = None
+    structural_tag: Annotated[StructuralTag | None, BeforeValidator(parsed)] = None
 
 
 class Guided(BaseModel):

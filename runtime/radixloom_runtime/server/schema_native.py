@@ -1,6 +1,6 @@
 """The body of `POST /generate`, by the names that SGL-JAX and its benchmark use."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -14,8 +14,18 @@ from radixloom_runtime.server.schema import (
     as_list,
     int_keys,
 )
+from radixloom_runtime.server.schema_guided import Pattern, Schema, StructuralTag, parsed
 
 DEFAULT_MAX_NEW_TOKENS = 128
+
+_ANY_OBJECT = "$$ANY$$"
+"""What SGLang's clients send for a schema that they do not have."""
+
+
+def any_object(value: Any) -> Any:
+    """Take the word that stands for any object."""
+    return {"type": "object"} if value == _ANY_OBJECT else value
+
 
 _STRICT = ConfigDict(
     extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
@@ -63,6 +73,22 @@ class NativeSampling(BaseModel):
         dict[int, Annotated[float, Field(ge=-100, le=100)]] | None, BeforeValidator(int_keys)
     ] = None
     """Added to the logits of tokens, by id."""
+    json_schema: Annotated[Schema | None, BeforeValidator(any_object)] = None
+    """The answer is JSON by this schema, which comes as text; `$$ANY$$` is any object."""
+    regex: Pattern | None = None
+    """The answer is matched by this regular expression from end to end."""
+    ebnf: Pattern | None = None
+    """The answer is of this grammar."""
+    structural_tag: Annotated[StructuralTag | None, BeforeValidator(parsed)] = None
+    """The answer is text with structures, told as text of JSON."""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "NativeSampling":
+        forms = ("json_schema", "regex", "ebnf", "structural_tag")
+        given = [name for name in forms if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{given[0]} and {given[1]} exclude each other; give one")
+        return self
 
 
 class GenerateRequest(BaseModel):

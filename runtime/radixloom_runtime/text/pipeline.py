@@ -58,7 +58,7 @@ class TextPipeline:
 
     def feed(self, output: Output) -> TextDelta:
         """Take one message; `finish_reason` may say "stop" where the engine's says nothing."""
-        ends_with_stop_token = output.finish_reason == STOP
+        ends_with_stop_token = output.finish_reason == STOP and not output.ends_in_text
         last = len(output.token_ids) - 1
         pieces: list[str] = []
         offsets: list[int] = []

@@ -161,7 +161,9 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown
     cached_tokens: int = 0
     """Prompt tokens whose KV came from the prefix cache; same in every Output of a request."""
     finish_reason: str | None = None
-    """"stop" (a stop token id) or "length"."""
+    """"stop" (a stop token id, or a grammar's end) or "length"."""
+    ends_in_text: bool = False
+    """With "stop": the last id is no stop token; a grammar allows nothing after it."""
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):

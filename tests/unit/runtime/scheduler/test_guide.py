@@ -22,6 +22,7 @@ def test_a_guided_answer_is_what_its_grammar_allows_and_ends_with_it():
         submit, service.runner.limits
     )
     assert answer.finish_reason == "stop"
+    assert answer.outputs[-1].ends_in_text, "the last token is no stop token"
     assert len(answer.token_ids) >= 30
 
 

@@ -140,7 +140,7 @@ def test_what_asks_for_nothing_is_taken(server: HttpServer):
         ({"input_ids": [10**6]}, "input_ids"),
         ({"text": "a", "sampling_params": {"max_tokens": 3}}, "sampling_params.max_tokens"),
         ({"text": "a", "sampling_params": {"temperature": -1}}, "sampling_params.temperature"),
-        ({"text": "a", "sampling_params": {"regex": "a+"}}, "sampling_params.regex"),
+        ({"text": "a", "sampling_params": {"regx": "a+"}}, "sampling_params.regx"),
         ({"text": "a", "sampling_params": {"max_new_tokens": 0}}, None),
         (
             {"text": "a", "sampling_params": {"max_new_tokens": 2, "min_new_tokens": 3}},

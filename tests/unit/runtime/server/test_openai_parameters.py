@@ -97,7 +97,10 @@ PARAMETERS: dict[str, Works | Refused | WithoutEffect] = {
     "prompt_cache_options": Refused({"mode": "explicit"}),
     "prompt_cache_retention": Refused("24h"),
     "reasoning_effort": Refused("low"),  # by this model's template; see test_chat_prompt
-    "response_format": Refused({"type": "json_object"}),
+    "response_format": Works(  # what it does to answers: see test_guided
+        {"response_format": {"type": "json_object"}},
+        order=lambda _, submit: '"object"' in submit.grammar,
+    ),
     "safety_identifier": WithoutEffect("x"),
     "seed": Works({"seed": 7}, order=lambda order, _: order.seed == 7),
     "service_tier": Refused("flex"),

@@ -33,7 +33,6 @@ def _error(response: httpx.Response) -> dict[str, Any]:
     [
         (CHAT, {"temprature": 1}, "temprature", "unknown parameter: temprature"),
         (CHAT, {"tools": [{"type": "function"}]}, "tools[0].function", "missing required"),
-        (CHAT, {"response_format": {"type": "json_object"}}, "response_format", "not supported"),
         (CHAT, {"store": True}, "store", "store is not supported"),
         (CHAT, {"echo": True}, "echo", "unknown parameter: echo"),
         (COMPLETIONS, {"suffix": "x"}, "suffix", "suffix is not supported"),

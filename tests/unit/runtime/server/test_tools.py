@@ -199,13 +199,9 @@ CALLED: list[Any] = [
         "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "{}"}}],
     },
 ]
+STRICT = {"type": "function", "function": {"name": "f", "strict": True}}
+LLAMA = "{% if tools %}{% endif %}{# tool_calls <|python_tag|> #}"
 REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
-    ({"tool_choice": "required", "tools": TOOLS}, "tool_choice", "only 'auto' and 'none'"),
-    (
-        {"tool_choice": {"type": "function", "function": {"name": "get_time"}}, "tools": TOOLS},
-        "tool_choice",
-        "only 'auto' and 'none'",
-    ),
     (
         {"tool_choice": {"type": "function", "function": {"name": "f"}}, "tools": TOOLS},
         None,
@@ -220,10 +216,11 @@ REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
         "tools[0].function.name",
         "match",
     ),
+    ({"tools": [STRICT], "chat_template": LLAMA}, "tools[0].function.strict", "begin like any"),
     (
-        {"tools": [{"type": "function", "function": {"name": "f", "strict": True}}]},
-        "tools[0].function.strict",
-        "not supported",
+        {"tools": TOOLS, "chat_template": LLAMA, "response_format": {"type": "json_object"}},
+        "response_format",
+        "begin like any",
     ),
     ({"reasoning_effort": "huge"}, "reasoning_effort", "'low'"),
     ({"reasoning_effort": "low"}, "reasoning_effort", "does not read 'reasoning_effort'"),

@@ -61,6 +61,14 @@ def test_ids_logprobs_and_offsets_are_cut_alike(ids: list[int], stops: list[str]
         assert len(delta.text_offsets) == len(delta.token_ids)
 
 
+def test_the_last_token_is_text_where_a_grammar_ends_the_answer():
+    ids = [*ids_of("one"), *ids_of("!")]
+    output = Output(request_id="r", token_ids=ids, finish_reason="stop", ends_in_text=True)
+    assert TextPipeline(BACKEND).feed(output).text == "one!"
+    output = Output(request_id="r", token_ids=ids, finish_reason="stop")
+    assert TextPipeline(BACKEND).feed(output).text == "one"
+
+
 def test_a_stop_string_ends_the_answer_and_is_not_told():
     [delta] = _run([ids_of("one two three")], stops=["two"])
     assert delta.text == "one "

@@ -102,7 +102,7 @@ def test_whatever_is_allowed_is_read_as_calls_with_arguments_by_their_schemas(
 
 @named
 def test_more_calls_follow_unless_only_one_is_wanted(vocabulary, name, spelling):
-    one = wander(vocabulary, matcher_of(vocabulary, spelling), random.Random(1))
+    one = wander(vocabulary, matcher_of(vocabulary, spelling, only_one=True), random.Random(1))
     call = one.removeprefix(spelling.opening)
     call = call[: len(call) - len(spelling.closing)]
     two = spelling.opening + call + spelling.between + call + spelling.closing
