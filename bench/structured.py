@@ -3,10 +3,10 @@
     python bench/structured.py "$(radixloom fetch demo)" [--schemas 200] [--streams 16] [--rounds 3]
 
 Starts a server of its own. First, drawn schemas of all kinds (objects, enums, nested arrays,
-patterns, numbers with bounds, $ref, anyOf) are asked for at a time of sixteen, and each answer is
+patterns, numbers with bounds, $ref, anyOf) are asked for, sixteen at a time, and each answer is
 parsed and checked with `jsonschema`. Then, in turns, sixteen streams of plain text and sixteen that
-a grammar guides but leaves as free, so that the ratio is what guiding costs; and sixteen that answer
-by a schema, where forced tokens are not sampled.
+a grammar guides but leaves as free, so that the ratio is what guiding costs; and sixteen that
+answer by a schema, where forced tokens are not sampled.
 """
 
 import argparse

@@ -37,6 +37,10 @@ SOURCES: Mapping[str, str] = {
     "chat_template_kwargs": _BOTH,
     "continue_final_message": _BOTH,
     "enable_thinking": "Qwen",
+    "guided_choice": "vLLM",
+    "guided_grammar": "vLLM",
+    "guided_json": "vLLM",
+    "guided_regex": "vLLM",
     "ignore_eos": _BOTH,
     "min_p": _BOTH,
     "min_tokens": _BOTH,
@@ -46,6 +50,7 @@ SOURCES: Mapping[str, str] = {
     "return_token_ids": "vLLM",
     "separate_reasoning": "SGL-JAX",
     "skip_special_tokens": _BOTH,
+    "structured_outputs": "vLLM",
     "stop_token_ids": _BOTH,
     "timeout": "Radixloom",
     "top_k": _BOTH,
@@ -85,8 +90,15 @@ _ANSWERS = """
 An answer's `message` (in a stream: `delta`) has `content`, `reasoning_content` where the model
 thought, and `tool_calls` where it called; `content` is `null` where there is nothing but these. The
 `finish_reason` of an answer that calls is `tool_calls`. Arguments of a call are what the model
-wrote: check them. The server chooses how to read them by the checkpoint's chat template, or by
-`--tool-call-parser` ({tools}) and `--reasoning-parser` ({reasoning}).
+wrote, held to their schema where `tool_choice` forces the call or the tool is `strict`; formats
+that write strings bare hold those to `enum` alone. The server chooses how to read them by the
+checkpoint's chat template, or by `--tool-call-parser` ({tools}) and `--reasoning-parser` ({reasoning}).
+
+What an answer must be (`response_format`, `guided_*`, `structured_outputs`, forced calls) begins
+after the model's reasoning, where it has any. JSON is written as Python's `json.dumps` writes it;
+`"x-guidance": {{"whitespace_flexible": true}}` in a schema allows blanks anywhere. Keywords that
+cannot be held are refused; `oneOf` is taken for `anyOf`. An answer that `max_tokens` cuts off is cut
+off. Logprobs are the model's own, before anything was ruled out.
 
 `prompt_logprobs` of an answer has an entry for each prompt token, in the form of
 `logprobs.content`; the first is `null`.
@@ -193,7 +205,14 @@ _FEATURES: tuple[tuple[str, str, str, str, str, str], ...] = (
         "yes",
         f"{len(TOOL_FORMATS)} formats",
     ),
-    ("`tool_choice` required or named, `strict`", "yes", "yes", "?", "no", "refused"),
+    (
+        "`tool_choice` required or named, `strict`",
+        "yes",
+        "yes",
+        "?",
+        "yes",
+        "by llguidance; `strict` beside words only in formats whose calls begin with a token",
+    ),
     (
         "`parallel_tool_calls` false",
         "yes",
@@ -203,7 +222,14 @@ _FEATURES: tuple[tuple[str, str, str, str, str, str], ...] = (
         "calls after the first are not told",
     ),
     ("`reasoning_content`", "no", "yes", "yes", "yes", "streamed too"),
-    ("`response_format`, `guided_*`, `structural_tag`", "yes", "yes", "yes", "no", "refused"),
+    (
+        "`response_format`, `guided_*`, `structural_tag`",
+        "partly",
+        "yes",
+        "yes",
+        "yes",
+        "by llguidance; JSON as `json.dumps` writes it; a schema's `x-guidance` says otherwise",
+    ),
     ("`timeout` of a request, 408", "no", "no", "no", "yes", ""),
     ("`priority`, turns between users", "no", "partly", "no", "yes", "vLLM: `priority` alone"),
     ("a full queue is 429 with Retry-After", "yes", "no", "no", "yes", ""),

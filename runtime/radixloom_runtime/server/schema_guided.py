@@ -122,6 +122,8 @@ class StructuredOutputs(BaseModel):
 class Guided(BaseModel):
     """What an answer must be; one of these at most."""
 
+    model_config = _STRICT
+
     response_format: ResponseFormat | None = None
     """`json_schema`, `json_object` or `structural_tag`: the answer is that and nothing else.
     Keywords of a schema that cannot be held are refused by name."""

@@ -11,7 +11,6 @@ from pydantic import (
     Field,
     PlainValidator,
     WithJsonSchema,
-    field_validator,
 )
 
 MAX_TOOLS = 128

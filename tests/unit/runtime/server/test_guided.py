@@ -7,7 +7,8 @@ wanted of it is spelled in these.
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, Any
 
 import httpx
 import jsonschema
@@ -210,7 +211,7 @@ class Person(pydantic.BaseModel):
 
     name: str = pydantic.Field(max_length=20)
     age: int = pydantic.Field(ge=0, le=150)
-    pets: list[str] = pydantic.Field(max_length=2)
+    pets: list[Annotated[str, pydantic.Field(max_length=12)]] = pydantic.Field(max_length=2)
 
 
 @pytest.fixture(scope="module")
@@ -284,8 +285,6 @@ def test_a_guided_answer_is_the_same_alone_and_among_others(asking):
             seed=number,
         )
         return completion.choices[0].message.content
-
-    from concurrent.futures import ThreadPoolExecutor
 
     alone = [asked(number) for number in range(4)]
     with ThreadPoolExecutor(4) as pool:
