@@ -60,7 +60,7 @@ def _integer(choose: random.Random, _: int) -> Schema:
 
 def _number(choose: random.Random, _: int) -> Schema:
     least = choose.randint(-5, 5)
-    return {"type": "number", "exclusiveMinimum": least, "maximum": least + 2.5}
+    return {"type": "number", "exclusiveMinimum": least, "maximum": least + 2.5, "multipleOf": 0.5}
 
 
 def _constant(choose: random.Random, _: int) -> Schema:

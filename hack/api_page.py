@@ -92,13 +92,15 @@ thought, and `tool_calls` where it called; `content` is `null` where there is no
 `finish_reason` of an answer that calls is `tool_calls`. Arguments of a call are what the model
 wrote, held to their schema where `tool_choice` forces the call or the tool is `strict`; formats
 that write strings bare hold those to `enum` alone. The server chooses how to read them by the
-checkpoint's chat template, or by `--tool-call-parser` ({tools}) and `--reasoning-parser` ({reasoning}).
+checkpoint's chat template, or by `--tool-call-parser` ({tools}) and `--reasoning-parser`
+({reasoning}).
 
 What an answer must be (`response_format`, `guided_*`, `structured_outputs`, forced calls) begins
 after the model's reasoning, where it has any. JSON is written as Python's `json.dumps` writes it;
 `"x-guidance": {{"whitespace_flexible": true}}` in a schema allows blanks anywhere. Keywords that
-cannot be held are refused; `oneOf` is taken for `anyOf`. An answer that `max_tokens` cuts off is cut
-off. Logprobs are the model's own, before anything was ruled out.
+cannot be held are refused; `oneOf` is taken for `anyOf`. What `max_tokens` cuts off is cut off: a
+number without `multipleOf` may have decimals without end. Logprobs are the model's own, before
+anything was ruled out.
 
 `prompt_logprobs` of an answer has an entry for each prompt token, in the form of
 `logprobs.content`; the first is `null`.
