@@ -4,9 +4,9 @@
 
 Starts a server of its own. First, drawn schemas of all kinds (objects, enums, nested arrays,
 patterns, numbers with bounds, $ref, anyOf) are asked for, sixteen at a time, and each answer is
-parsed and checked with `jsonschema`. Then, in turns, sixteen streams of plain text and sixteen that
-a grammar guides but leaves as free, so that the ratio is what guiding costs; and sixteen that
-answer by a schema, where forced tokens are not sampled.
+parsed and checked with `jsonschema`. Then sixteen streams that a grammar guides, in turns with
+sixteen plain ones of the same lengths: where the grammar leaves all free, the ratio is what guiding
+costs; by a schema, some tokens are forced and not sampled.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,44 +145,40 @@ async def check(client: httpx.AsyncClient, model: str, schemas: list[Schema], at
     return sum(map(bool, found))
 
 
-async def rate(client: httpx.AsyncClient, model: str, streams: int, **more: Any) -> float:
-    """Return the tokens a second of so many answers at once."""
+async def rate(
+    client: httpx.AsyncClient, model: str, wanted: Sequence[dict[str, Any]]
+) -> tuple[float, list[int]]:
+    """Ask for answers at once; return their tokens a second, and how many each has."""
     began = time.perf_counter()
-    answers = await asyncio.gather(*(ask(client, model, seed, **more) for seed in range(streams)))
+    answers = await asyncio.gather(
+        *(ask(client, model, seed, **each) for seed, each in enumerate(wanted))
+    )
     seconds = time.perf_counter() - began
-    return sum(answer["usage"]["completion_tokens"] for answer in answers) / seconds
+    lengths = [answer["usage"]["completion_tokens"] for answer in answers]
+    return sum(lengths) / seconds, lengths
 
 
 KINDS: Mapping[str, dict[str, Any]] = {
-    "plain": {"max_tokens": FREE_TOKENS, "ignore_eos": True},
-    "guided, anything allowed": {
-        "max_tokens": FREE_TOKENS,
-        "ignore_eos": True,
-        "guided_regex": "(.|\\n){400}(.|\\n)*",
-    },
-    "guided, JSON string": {
+    "anything allowed": {"max_tokens": FREE_TOKENS, "guided_regex": "(.|\\n){400}(.|\\n)*"},
+    "a JSON string": {
         "max_tokens": FREE_TOKENS,
         "guided_json": {"type": "string", "minLength": 400},
     },
-    "guided, by a schema": {
-        "max_tokens": MAX_TOKENS,
-        "guided_json": _reference(random.Random(5), 0),
-    },
+    "by a schema": {"max_tokens": MAX_TOKENS, "guided_json": _reference(random.Random(5), 0)},
 }
 
 
 async def compare(client: httpx.AsyncClient, model: str, streams: int, rounds: int) -> None:
-    """Print the rates of all kinds, each round all of them, one after another."""
-    rates: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    for more in KINDS.values():
-        await rate(client, model, 2, **more)
-    for _ in range(rounds):
-        for kind, more in KINDS.items():
-            rates[kind].append(await rate(client, model, streams, **more))
-    for kind, found in rates.items():
-        ratios = [each / plain for each, plain in zip(found, rates["plain"], strict=True)]
-        told = ", ".join(f"{each:.1f}" for each in found)
-        print(f"{kind}: {told} tokens/s; {statistics.median(ratios):.2f} of plain")
+    """Print guided rates as a part of those of plain answers, each as long as the guided one."""
+    for kind, more in KINDS.items():
+        ratios: list[float] = []
+        for _ in range(rounds):
+            guided, lengths = await rate(client, model, [more] * streams)
+            alike = [{"max_tokens": length, "ignore_eos": True} for length in lengths]
+            plain, _ = await rate(client, model, alike)
+            ratios.append(guided / plain)
+            print(f"{kind}: {guided:.1f} tokens/s, plain {plain:.1f}: {guided / plain:.2f}")
+        print(f"{kind}: {statistics.median(ratios):.2f} of plain")
 
 
 async def run(server: Server, arguments: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ Token ids only: text lives in the server process. Unknown tags and fields are re
 
 import msgspec
 
-WIRE_VERSION = 7
+WIRE_VERSION = 8
 """Bumped with every change of a struct below; both ends refuse another version."""
 
 

@@ -96,7 +96,9 @@ def test_a_grammar_that_cannot_be_followed_any_further_ends_the_request_with_the
     plan = scheduler.plan()
     assert plan is not None
     result = StepResult(plan.number, (ChunkResult(1),))
-    assert scheduler.commit(plan, result) == [Rejected(request_id="a", message="too hard")]
+    assert scheduler.commit(plan, result) == [
+        Rejected(request_id="a", message="too hard", is_grammars_fault=True)
+    ]
     assert scheduler.is_idle
 
 
