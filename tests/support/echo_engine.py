@@ -5,7 +5,7 @@ is token i of the prompt, again and again. So a test says in its prompt what the
 everything between HTTP and the socket can be held against it. Where scheduling or KV matter, tests
 use the engine itself with the toy runner.
 
-    python tests/support/echo_engine.py --address ipc://... [--step-seconds S] [--fail CODE]
+    echo_engine.py --address ipc://... [--step-seconds S] [--fail CODE] [--calm]
 """
 
 import argparse
@@ -63,6 +63,8 @@ class EchoEngine:
     output_tokens: int = 0
     steps: int = 0
     draining: bool = False
+    is_calm: bool = False
+    """No prompt kills it."""
 
     def announce(self) -> None:
         progress = Starting(phase="compile", done=1, total=1, unit="buckets", seconds=0.1)
@@ -113,7 +115,7 @@ class EchoEngine:
 
     def step(self, answer: Answer) -> Output:
         submit = answer.submit
-        if submit.prompt_ids[0] == POISON_ID:
+        if submit.prompt_ids[0] == POISON_ID and not self.is_calm:
             self.channel.send([Failed("the device is on fire", 1)])
             self.channel.close()
             sys.exit(1)
@@ -188,9 +190,10 @@ def main() -> None:
     parser.add_argument("--step-seconds", type=float, default=0.0)
     parser.add_argument("--start-seconds", type=float, default=0.0)
     parser.add_argument("--fail", type=int)
+    parser.add_argument("--calm", action="store_true")
     arguments = parser.parse_args()
     with closing(EngineChannel(arguments.address)) as channel:
-        engine = EchoEngine(channel)
+        engine = EchoEngine(channel, is_calm=arguments.calm)
         if arguments.fail is not None:
             channel.send([Failed("wanted 4 GiB for weights, found 2 GiB", arguments.fail)])
             channel.close()

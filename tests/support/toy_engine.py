@@ -5,6 +5,8 @@ Prompts that begin with these tokens make the runner misbehave when they are fir
     FAULTY    the runner raises
     HANGING   the step does not end
     SLOW      from then on every step takes a while
+
+Not with TOY_CALM in the environment.
 """
 
 import dataclasses
@@ -71,7 +73,8 @@ def build_toy(settings: RuntimeSettings, progress: Callable[[Starting], None]) -
     )
     ready = Ready(
         max_model_len=limits.max_model_len,
-        vocab_size=HANGING + 1,  # moods can be asked for over HTTP too
+        # moods can be asked for over HTTP too
+        vocab_size=SLOW if "TOY_CALM" in os.environ else HANGING + 1,
         kv_cache_tokens=limits.num_pages * page_tokens,
         page_tokens=page_tokens,
         max_running_requests=limits.max_rows,

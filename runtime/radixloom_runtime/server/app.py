@@ -27,12 +27,14 @@ from radixloom_runtime.server import (
     native_info,
     parsing,
     problems,
+    statuses,
     tokenizing,
 )
 from radixloom_runtime.server.anthropic import routes as anthropic
 from radixloom_runtime.server.catalog import ServedModel
 from radixloom_runtime.server.form import Form
 from radixloom_runtime.server.frame import Frame
+from radixloom_runtime.server.openapi import Application
 from radixloom_runtime.server.order import Order, check_model
 from radixloom_runtime.server.responses import routes as responses
 from radixloom_runtime.server.schema import TextRequest
@@ -56,7 +58,11 @@ ENDPOINTS = frozenset(
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
 
 
-@router.post("/chat/completions", openapi_extra=parsing.documented(ChatRequest))
+@router.post(
+    "/chat/completions",
+    openapi_extra=parsing.documented(ChatRequest),
+    responses=statuses.answers(),
+)
 async def create_chat_completion(request: Request) -> Response:
     """Answer a conversation."""
     service = service_of(request)
@@ -67,7 +73,11 @@ async def create_chat_completion(request: Request) -> Response:
     return await _answer(request, wanted, order, form, serving.model)
 
 
-@router.post("/completions", openapi_extra=parsing.documented(CompletionRequest))
+@router.post(
+    "/completions",
+    openapi_extra=parsing.documented(CompletionRequest),
+    responses=statuses.answers(),
+)
 async def create_completion(request: Request) -> Response:
     """Continue a text."""
     service = service_of(request)
@@ -87,7 +97,7 @@ async def list_models(request: Request) -> Response:
     return problems.json_response({"object": "list", "data": [card]})
 
 
-@router.get("/models/{name:path}")
+@router.get("/models/{name:path}", responses=statuses.errors(404))
 async def retrieve_model(request: Request, name: str) -> Response:
     """Describe the model."""
     serving = service_of(request).lifecycle.admit()
@@ -95,7 +105,11 @@ async def retrieve_model(request: Request, name: str) -> Response:
     return problems.json_response(serving.model.card(serving.limits.max_model_len))
 
 
-@native_info.router.post("/generate", openapi_extra=parsing.documented(GenerateRequest))
+@native_info.router.post(
+    "/generate",
+    openapi_extra=parsing.documented(GenerateRequest),
+    responses=statuses.answers(),
+)
 async def generate(request: Request) -> Response:
     """Continue texts, by the names of SGL-JAX."""
     serving = service_of(request).lifecycle.admit()
@@ -124,18 +138,25 @@ async def _answer(
     return await answering.stream(form, work, with_usage=with_usage)
 
 
+_ROUTERS = (
+    router,
+    responses.router,
+    cache_control.router,
+    tokenizing.router,
+    native_info.router,
+    control.router,
+)
+
+
 def build(service: Service) -> FastAPI:
     """Make the ASGI application; that of a follower has the health paths alone."""
-    app = FastAPI(title="Radixloom", version=__version__, redoc_url=None)
+    app = Application(title="Radixloom", version=__version__, redoc_url=None)
     app.state.service = service
     if not service.lifecycle.follows:
-        app.include_router(router)
-        app.include_router(responses.router)
+        everywhere = statuses.errors(*statuses.EVERYWHERE)
+        for each in _ROUTERS:
+            app.include_router(each, responses=everywhere)
         app.include_router(anthropic.router)
-        app.include_router(cache_control.router)
-        app.include_router(tokenizing.router)
-        app.include_router(native_info.router)
-        app.include_router(control.router)
     app.include_router(health.router)
     app.add_exception_handler(RequestError, _on_request_error)
     app.add_exception_handler(HTTPException, _on_http_exception)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
 from radixloom_runtime.errors import OverloadedError, RequestError
-from radixloom_runtime.server import order, parsing
+from radixloom_runtime.server import order, parsing, statuses
 from radixloom_runtime.server.connection import until_disconnect
 from radixloom_runtime.server.engine_client import Reply
 from radixloom_runtime.server.inbox import EngineLost
@@ -87,7 +87,11 @@ async def flush_cache(request: Request) -> Response:
     return json_response({"flushed_tokens": reply.num_tokens})
 
 
-@router.post("/pin_prefix", openapi_extra=parsing.documented(PinRequest))
+@router.post(
+    "/pin_prefix",
+    openapi_extra=parsing.documented(PinRequest),
+    responses=statuses.errors(408, 429),
+)
 async def pin_prefix(request: Request) -> Response:
     """Compute a prefix, if need be, and keep it in the cache."""
     service = service_of(request)
@@ -104,7 +108,11 @@ async def pin_prefix(request: Request) -> Response:
     return json_response({"id": pin.request_id, "pinned_tokens": reply.num_tokens})
 
 
-@router.post("/unpin_prefix", openapi_extra=parsing.documented(UnpinRequest))
+@router.post(
+    "/unpin_prefix",
+    openapi_extra=parsing.documented(UnpinRequest),
+    responses=statuses.errors(404),
+)
 async def unpin_prefix(request: Request) -> Response:
     """Let a pinned prefix be evicted again."""
     service = service_of(request)

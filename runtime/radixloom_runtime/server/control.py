@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
 from radixloom_runtime.errors import RequestError
-from radixloom_runtime.server import parsing
+from radixloom_runtime.server import parsing, statuses
 from radixloom_runtime.server.engine_client import Question
 from radixloom_runtime.server.inbox import EngineLost
 from radixloom_runtime.server.problems import EngineLostError, json_response
@@ -114,7 +114,7 @@ async def start_profile(request: Request) -> Response:
     return json_response({"status": "recording"})
 
 
-@router.post("/stop_profile")
+@router.post("/stop_profile", responses=statuses.errors(400))
 async def stop_profile(request: Request) -> Response:
     """Write the profile. No step begins until it is written."""
     service = service_of(request)

@@ -12,18 +12,21 @@ tells whether it runs the leader's plans, and its rank, so that no router takes 
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from radixloom_runtime import __version__
 from radixloom_runtime.metrics import CONTENT_TYPE
+from radixloom_runtime.server import statuses
 from radixloom_runtime.server.lifecycle import Lifecycle, Serving
 from radixloom_runtime.server.problems import json_response
 from radixloom_runtime.server.service import service_of
 
 router = APIRouter(tags=["health"])
 
+_UNAVAILABLE: statuses.Responses = {503: {"description": "Not, or not yet; `reason` tells why."}}
 
-@router.get("/healthz")
+
+@router.get("/healthz", responses=_UNAVAILABLE)
 async def healthz(request: Request) -> Response:
     """Whether the process should live on."""
     lifecycle = service_of(request).lifecycle
@@ -32,7 +35,7 @@ async def healthz(request: Request) -> Response:
     return json_response({"status": "ok"})
 
 
-@router.get("/startupz")
+@router.get("/startupz", responses=_UNAVAILABLE)
 async def startupz(request: Request) -> Response:
     """How far the start is."""
     lifecycle = service_of(request).lifecycle
@@ -44,7 +47,7 @@ async def startupz(request: Request) -> Response:
     return json_response(report | _slice(lifecycle), status=status)
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses=_UNAVAILABLE)
 async def readyz(request: Request) -> Response:
     """Whether to send requests here."""
     lifecycle = service_of(request).lifecycle
@@ -54,7 +57,7 @@ async def readyz(request: Request) -> Response:
     return json_response({"status": "ready"} | _slice(lifecycle))
 
 
-@router.get("/metrics")
+@router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Prometheus text."""
     content = service_of(request).metrics.render()

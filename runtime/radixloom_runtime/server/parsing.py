@@ -29,8 +29,12 @@ _CODES = {
 
 
 def documented(kind: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
-    """Describe a body for `/docs`: FastAPI does not see what is read here."""
-    schema = {"schema": kind.model_json_schema()}
+    """Describe a body for `/docs`: FastAPI does not see what is read here.
+
+    Parts are named after the body, since several have a `Message`; `openapi` puts them in place.
+    """
+    place = f"#/components/schemas/{kind.__name__}.{{model}}"
+    schema = {"schema": kind.model_json_schema(ref_template=place)}
     return {"requestBody": {"required": required, "content": {"application/json": schema}}}
 
 

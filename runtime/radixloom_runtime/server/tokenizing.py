@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
 from radixloom_runtime.errors import RequestError
-from radixloom_runtime.server import order, parsing
+from radixloom_runtime.server import order, parsing, statuses
 from radixloom_runtime.server.lifecycle import Serving
 from radixloom_runtime.server.problems import json_response
 from radixloom_runtime.server.schema import TokenId
@@ -60,7 +60,11 @@ class DetokenizeRequest(BaseModel):
     """Default false: every token is told."""
 
 
-@router.post("/tokenize", openapi_extra=parsing.documented(TokenizeRequest))
+@router.post(
+    "/tokenize",
+    openapi_extra=parsing.documented(TokenizeRequest),
+    responses=statuses.errors(404),
+)
 async def tokenize(request: Request) -> Response:
     """Split a text, or messages, into token ids."""
     serving = service_of(request).lifecycle.admit()
@@ -76,7 +80,11 @@ async def tokenize(request: Request) -> Response:
     return json_response(reply)
 
 
-@router.post("/detokenize", openapi_extra=parsing.documented(DetokenizeRequest))
+@router.post(
+    "/detokenize",
+    openapi_extra=parsing.documented(DetokenizeRequest),
+    responses=statuses.errors(404),
+)
 async def detokenize(request: Request) -> Response:
     """Join token ids to a text."""
     serving = service_of(request).lifecycle.admit()

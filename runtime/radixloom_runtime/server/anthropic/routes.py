@@ -6,7 +6,15 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from radixloom_runtime.errors import RequestError
-from radixloom_runtime.server import answering, chat, chat_prompt, event_stream, order, parsing
+from radixloom_runtime.server import (
+    answering,
+    chat,
+    chat_prompt,
+    event_stream,
+    order,
+    parsing,
+    statuses,
+)
 from radixloom_runtime.server.anthropic import translation
 from radixloom_runtime.server.anthropic.form import MessageForm
 from radixloom_runtime.server.anthropic.replies import TokenCount
@@ -22,10 +30,18 @@ from radixloom_runtime.server.schema_chat import ChatRequest
 from radixloom_runtime.server.service import service_of
 from radixloom_runtime.server.unsupported import without_unsupported
 
-router = APIRouter(prefix="/v1/messages", tags=["Anthropic"])
+router = APIRouter(
+    prefix="/v1/messages",
+    tags=["Anthropic"],
+    responses=statuses.errors(*statuses.EVERYWHERE, form=statuses.ANTHROPIC),
+)
 
 
-@router.post("", openapi_extra=parsing.documented(MessagesRequest))
+@router.post(
+    "",
+    openapi_extra=parsing.documented(MessagesRequest),
+    responses=statuses.answers(statuses.ANTHROPIC),
+)
 async def create_message(request: Request) -> Response:
     """Answer a conversation, in Anthropic's form."""
     serving = service_of(request).lifecycle.admit()
@@ -39,7 +55,11 @@ async def create_message(request: Request) -> Response:
     return await answering.whole(request, form, work)
 
 
-@router.post("/count_tokens", openapi_extra=parsing.documented(CountTokensRequest))
+@router.post(
+    "/count_tokens",
+    openapi_extra=parsing.documented(CountTokensRequest),
+    responses=statuses.errors(404, form=statuses.ANTHROPIC),
+)
 async def count_tokens(request: Request) -> Response:
     """Count the tokens that a conversation would be, without answering it."""
     serving = service_of(request).lifecycle.admit()

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from radixloom_runtime.errors import RequestError
-from radixloom_runtime.server import answering, chat, event_stream, parsing
+from radixloom_runtime.server import answering, chat, event_stream, parsing, statuses
 from radixloom_runtime.server.caller import user_of
 from radixloom_runtime.server.lifecycle import Serving
 from radixloom_runtime.server.order import Order
@@ -24,7 +24,7 @@ from radixloom_runtime.server.unsupported import without_unsupported
 router = APIRouter(prefix="/v1/responses", tags=["OpenAI"])
 
 
-@router.post("", openapi_extra=parsing.documented(ResponseRequest))
+@router.post("", openapi_extra=parsing.documented(ResponseRequest), responses=statuses.answers())
 async def create_response(request: Request) -> Response:
     """Answer a conversation with items. Stored, unless `store` is false."""
     service = service_of(request)
@@ -39,7 +39,7 @@ async def create_response(request: Request) -> Response:
     return await answering.whole(request, form, work)
 
 
-@router.get("/{response_id}")
+@router.get("/{response_id}", responses=statuses.errors(400, 404))
 async def retrieve_response(request: Request, response_id: str) -> Response:
     """Tell a stored response again."""
     service = service_of(request)
@@ -55,7 +55,7 @@ async def retrieve_response(request: Request, response_id: str) -> Response:
     return Response(stored.told, media_type="application/json")
 
 
-@router.delete("/{response_id}")
+@router.delete("/{response_id}", responses=statuses.errors(404))
 async def delete_response(request: Request, response_id: str) -> Response:
     """Forget a stored response."""
     service = service_of(request)
