@@ -1,0 +1,24 @@
+"""A control plane without nodes starts only where it can, and says why it cannot."""
+
+import pytest
+
+from hack.cluster.bare import bare_cluster
+from hack.cluster.errors import ClusterError
+from hack.cluster.layout import Layout
+
+
+@pytest.fixture
+def layout(tmp_path, monkeypatch) -> Layout:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return Layout.default()
+
+
+def test_it_does_not_take_the_place_of_a_cluster_that_is_up(layout):
+    layout.run.mkdir(parents=True)
+    with pytest.raises(ClusterError, match="is up or not whole; `down` first"), bare_cluster():
+        pass
+
+
+def test_without_programs_it_says_where_they_come_from(layout):
+    with pytest.raises(ClusterError, match="hack.cluster binaries"), bare_cluster():
+        pass
