@@ -20,5 +20,5 @@ def test_it_does_not_take_the_place_of_a_cluster_that_is_up(layout):
 
 
 def test_without_programs_it_says_where_they_come_from(layout):
-    with pytest.raises(ClusterError, match="hack.cluster binaries"), bare_cluster():
+    with pytest.raises(ClusterError, match=r"hack\.cluster binaries"), bare_cluster():
         pass
