@@ -1,0 +1,90 @@
+"""What OpenAI, vLLM, SGL-JAX and Radixloom do, as docs/api.md compares them.
+
+yes, partly, no, or ? where it is not known to us; the last column is of ours.
+"""
+
+from radixloom_runtime.text.tools.registry import TOOL_FORMATS
+
+FEATURES: tuple[tuple[str, str, str, str, str, str], ...] = (
+    ("chat and text completions, streamed", "yes", "yes", "yes", "yes", ""),
+    ("`logit_bias`", "yes", "yes", "accepted, ignored", "yes", ""),
+    ("`repetition_penalty`", "no", "yes", "accepted, ignored", "yes", ""),
+    ("`top_logprobs` to 20", "yes", "yes", "yes", "yes", ""),
+    (
+        "`prompt_logprobs` in chats",
+        "no",
+        "yes",
+        "no",
+        "yes",
+        "OpenAI's form of logprobs; not in streams",
+    ),
+    ("`best_of`", "yes", "no", "?", "yes", "completions only, as with OpenAI; not in streams"),
+    ("`suffix`", "yes", "no", "?", "no", "refused"),
+    (
+        "tools, `tool_choice` auto and none",
+        "yes",
+        "yes",
+        "yes",
+        "yes",
+        f"{len(TOOL_FORMATS)} formats",
+    ),
+    (
+        "`tool_choice` required or named, `strict`",
+        "yes",
+        "yes",
+        "?",
+        "yes",
+        "by llguidance; `strict` beside words only in formats whose calls begin with a token",
+    ),
+    (
+        "`parallel_tool_calls` false",
+        "yes",
+        "yes",
+        "no",
+        "partly",
+        "calls after the first are not told",
+    ),
+    ("`reasoning_content`", "no", "yes", "yes", "yes", "streamed too"),
+    (
+        "`response_format`, `guided_*`, `structural_tag`",
+        "partly",
+        "yes",
+        "yes",
+        "yes",
+        "by llguidance; JSON as `json.dumps` writes it; a schema's `x-guidance` says otherwise",
+    ),
+    ("`timeout` of a request, 408", "no", "no", "no", "yes", ""),
+    ("`priority`, turns between users", "no", "partly", "no", "yes", "vLLM: `priority` alone"),
+    ("a full queue is 429 with Retry-After", "yes", "no", "no", "yes", ""),
+    ("API keys", "yes", "yes", "?", "yes", ""),
+    ("`/tokenize`, `/detokenize`", "no", "yes", "no", "yes", ""),
+    ("pinned prefixes", "no", "no", "no", "yes", "`/pin_prefix`"),
+    ("images, audio", "yes", "yes", "no", "no", "refused"),
+    (
+        "`/v1/responses`",
+        "yes",
+        "yes",
+        "no",
+        "yes",
+        "functions alone; stored in one server's memory",
+    ),
+    ("`/v1/embeddings`", "yes", "yes", "no", "no", "404"),
+    ("`/v1/score`, `/v1/rerank`", "no", "yes", "no", "no", "404"),
+    (
+        "`/v1/messages` (Anthropic)",
+        "no",
+        "yes",
+        "no",
+        "yes",
+        "not images, documents, server tools, budgets of thinking, batches",
+    ),
+    (
+        "`/generate` and its family",
+        "no",
+        "no",
+        "yes",
+        "partly",
+        "profiles only with `--profile-dir`; pausing without `retract`; new weights: 404",
+    ),
+    ("LoRA adapters", "no", "yes", "at start", "no", ""),
+)
