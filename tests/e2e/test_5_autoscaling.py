@@ -49,6 +49,7 @@ def scaled(space, served):
     space.patch("llmservice", served, {"spec": {"replicas": 2, "autoscaling": POLICY}})
     yield served
     space.patch("llmservice", served, {"spec": {"replicas": 1, "autoscaling": None}})
+    space.wait_until("one pod is left", lambda: len(space.pods(served)) == 1, served)
     space.wait_ready(served)
 
 
