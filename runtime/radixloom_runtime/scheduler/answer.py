@@ -30,7 +30,8 @@ def _settle_token(run: Running, chunk: Chunk, result: ChunkResult) -> Output:
     if run.guide is not None:
         return _settle_guided(run, run.guide, chunk, result)
     reason = stopping.finish_reason(run.request, token_id, len(run.token_ids))
-    return _output(run, [token_id], _logprobs(chunk, result), reason)
+    logprobs = None if chunk.top_logprobs is None else _logprobs(chunk, result)
+    return _output(run, [token_id], logprobs, reason)
 
 
 def _settle_guided(run: Running, guide: Guide, chunk: Chunk, result: ChunkResult) -> Output:

@@ -71,6 +71,8 @@ class Batch:
         self.requests = requests
         self.running: list[Running] = []
         """By rank: the first is served first, the last is preempted first."""
+        self.num_guided = 0
+        """Of these, those that a grammar guides."""
         self._page_tokens = limits.page_tokens
         self._rows = range(group * limits.max_rows, (group + 1) * limits.max_rows)
         self._free_rows = list(self._rows)  # a heap: low rows first, tight batches
@@ -108,12 +110,14 @@ class Batch:
             everyone.totals.prompt_tokens += run.request.prompt_length
             everyone.totals.cached_tokens += matched
         insort(self.running, run, key=_rank)
+        self.num_guided += run.guide is not None
         everyone.by_id[run.request.submit.request_id] = run
         return run
 
     def release(self, run: Running) -> None:
         """Take row and pages from a request; what is in the pages stays for others."""
         run.is_live = False
+        self.num_guided -= run.guide is not None
         del self.running[bisect_left(self.running, _rank(run), key=_rank)]
         del self.requests.by_id[run.request.submit.request_id]
         heapq.heappush(self._free_rows, run.row)
@@ -137,6 +141,7 @@ class Batch:
         assert sorted(rows) == list(self._rows), "a row is lost or given twice"
         ranks = [_rank(run) for run in self.running]
         assert ranks == sorted(ranks), "the running are not in rank order"
+        assert self.num_guided == sum(run.guide is not None for run in self.running)
         for run in self.running:
             assert run.is_live
             assert self.requests.by_id[run.request.submit.request_id] is run

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from radixloom_runtime.scheduler.guide import Guide
 from radixloom_runtime.scheduler.request import Running
 from radixloom_runtime.scheduler.stopping import first_stop_position
 from radixloom_runtime.wire.plan import Chunk, PageGrant, PageMove, RowMask, RowStart, StepPlan
@@ -42,11 +43,9 @@ class Draft:
         if run.lease.page_ids:
             self.grants.append(PageGrant(run.row, 0, tuple(run.lease.page_ids)))
 
-    def mask(self, run: Running) -> None:
+    def _mask(self, run: Running, guide: Guide) -> None:
         """Tell the device what a guided row may sample, where it does not know yet."""
-        if run.guide is None:
-            return
-        allowed = run.guide.mask()
+        allowed = guide.mask()
         if allowed != run.allowed:
             run.allowed = allowed
             self.masks.append(RowMask(run.row, allowed))
@@ -60,7 +59,8 @@ class Draft:
         """Compute the last sampled token of a row, and guesses after it; sample after each."""
         self.decode_budget -= 1 + len(guessed_ids)
         self.guess_budget -= len(guessed_ids)
-        self.mask(run)
+        if run.guide is not None:
+            self._mask(run, run.guide)
         self.decodes.append(
             Chunk(
                 row=run.row,
@@ -77,8 +77,8 @@ class Draft:
         """Compute the next `length` known tokens of a row; sample if they are the last."""
         self.prefill_budget -= length
         chunk = _prefill_chunk(run, length)
-        if chunk.samples:
-            self.mask(run)
+        if chunk.samples and run.guide is not None:
+            self._mask(run, run.guide)
         self.prefills.append(chunk)
         self.prefilling.append(run)
 

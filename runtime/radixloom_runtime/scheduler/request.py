@@ -118,7 +118,7 @@ class Running:
         """What is to be planned next."""
         if self.num_planned < self.prefill_end:
             return Phase.PREFILL
-        if self.num_guessed or self.awaits_token:
+        if self.num_guessed or (self.guide is not None and self.num_in_flight):
             return Phase.VERIFYING
         if len(self.token_ids) + self.num_in_flight < self.request.end:
             return Phase.DECODE

@@ -266,6 +266,8 @@ class Scheduler:
 
     def _waits_for_guided(self) -> bool:
         """Whether too many of the running could have no part in a step planned now."""
+        if not any(batch.num_guided for batch in self._batches):
+            return False
         num_awaiting = sum(run.awaits_token for batch in self._batches for run in batch.running)
         return num_awaiting > 0 and num_awaiting >= SHARE_TO_WAIT_FOR * self.num_running
 
