@@ -132,9 +132,13 @@ class Guides:
         return taken
 
     def _forget(self) -> None:
-        """Let go of what was not used for longest; what is waited for was used just now."""
-        while self.is_idle and len(self._kept) > _MOST_KEPT:
-            self._kept.popitem(last=False)
+        """Let go of what was not used for longest, and is not waited for."""
+        if len(self._kept) <= _MOST_KEPT:
+            return
+        awaited = {submit.grammar for submit in self._waiting.values()}
+        unused = [grammar for grammar in self._kept if grammar not in awaited]
+        for grammar in unused[: len(self._kept) - _MOST_KEPT]:
+            del self._kept[grammar]
 
 
 def _compile(vocabulary: Future[LLTokenizer], grammar: str) -> LLMatcher | str:

@@ -9,13 +9,15 @@ Here the form alone is checked; whether a schema can be held, the engine finds w
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from radixloom_runtime.errors import RequestError
 from radixloom_runtime.server.schema_guided import (
+    Content,
     Guided,
-    JsonObjectFormat,
-    JsonSchemaFormat,
+    InGrammar,
+    InJson,
+    Matched,
+    OneOf,
     StructuralTag,
 )
 from radixloom_runtime.text import grammar
@@ -54,8 +56,8 @@ def content_of(request: Guided) -> tuple[str, Expression] | None:
 
     Raises: `RequestError` for a grammar in no notation that is known.
     """
-    for param, value in request.guidance.items():
-        return param, _expression(param, value)
+    for param, content in request.guidance.items():
+        return param, _expression(param, content)
     return None
 
 
@@ -105,27 +107,19 @@ def _spoken(rules: Rules, said: str | None, calls: Calls | None, *, reads_channe
     return f"{ANYTHING} ({called} {ANYTHING})?"
 
 
-def _expression(param: str, value: Any) -> Expression:
-    match value, param.rpartition("_")[2].rpartition(".")[2]:
-        case JsonSchemaFormat(), _:
-            return _json(value.json_schema.schema_)
-        case (JsonObjectFormat(), _) | (True, _):
-            return _json(grammar.ANY_OBJECT)
-        case StructuralTag(), _:
-            return lambda rules: _structures(rules, value)
-        case _, "json":
-            return _json(value)
-        case _, "regex":
-            return lambda _: grammar.of_regex(value)
-        case _, "choice":
-            return lambda _: grammar.any_of(map(grammar.quoted, value))
-        case _:
-            lark = _as_lark(param, value)
+def _expression(param: str, content: Content) -> Expression:
+    match content:
+        case InJson():
+            return lambda _: grammar.of_json(content.schema)
+        case Matched():
+            return lambda _: grammar.of_regex(content.pattern)
+        case OneOf():
+            return lambda _: grammar.any_of(map(grammar.quoted, content.texts))
+        case InGrammar():
+            lark = _as_lark(param, content.text)
             return lambda rules: rules.add_grammar(lark)
-
-
-def _json(schema: Mapping[str, Any]) -> Expression:
-    return lambda _: grammar.of_json(schema)
+        case StructuralTag():
+            return lambda rules: _structures(rules, content)
 
 
 def _as_lark(param: str, text: str) -> str:

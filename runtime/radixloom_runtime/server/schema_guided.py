@@ -1,12 +1,15 @@
 """What an answer must be: `response_format` of OpenAI's, and the names that other servers use."""
 
 import json
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 MAX_CHOICES_OF_TEXT = 1024
+
+_Value = TypeVar("_Value")
 
 _STRICT = ConfigDict(
     extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
@@ -106,6 +109,39 @@ Choices = Annotated[list[str], Field(min_length=1, max_length=MAX_CHOICES_OF_TEX
 Pattern = Annotated[str, Field(min_length=1)]
 
 
+@dataclass(frozen=True, slots=True)
+class InJson:
+    """JSON by a schema."""
+
+    schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """Text that a regular expression matches from end to end."""
+
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of these texts."""
+
+    texts: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class InGrammar:
+    """Text of a grammar, in Lark's or GBNF's notation."""
+
+    text: str
+
+
+Content = InJson | Matched | OneOf | InGrammar | StructuralTag
+"""What an answer's content can be held to."""
+ANY_OBJECT = InJson({"type": "object"})
+
+
 class StructuredOutputs(BaseModel):
     """One of these; vLLM's newer name of what `guided_*` are."""
 
@@ -139,31 +175,25 @@ class Guided(BaseModel):
     """`json`, `regex`, `choice`, `grammar`, `json_object` or `structural_tag`, one of them."""
 
     @property
-    def guidance(self) -> Mapping[str, Any]:
+    def guidance(self) -> Mapping[str, Content]:
         """What is asked for, by the parameter's name; nothing, or one."""
-        asked = self._asked().items()
-        return {name: value for name, value in asked if value is not None and value is not False}
-
-    def _asked(self) -> dict[str, Any]:
-        asked: dict[str, Any] = {
-            "response_format": None
-            if isinstance(self.response_format, TextFormat)
-            else self.response_format,
-            "guided_json": self.guided_json,
-            "guided_regex": self.guided_regex,
-            "guided_choice": self.guided_choice,
-            "guided_grammar": self.guided_grammar,
+        asked = {
+            "response_format": _of_format(self.response_format),
+            "guided_json": _given(InJson, self.guided_json),
+            "guided_regex": _given(Matched, self.guided_regex),
+            "guided_choice": _given(OneOf, self.guided_choice),
+            "guided_grammar": _given(InGrammar, self.guided_grammar),
         }
         if (found := self.structured_outputs) is not None:
             asked |= {
-                "structured_outputs.json": found.json_,
-                "structured_outputs.regex": found.regex,
-                "structured_outputs.choice": found.choice,
-                "structured_outputs.grammar": found.grammar,
-                "structured_outputs.json_object": found.json_object,
+                "structured_outputs.json": _given(InJson, found.json_),
+                "structured_outputs.regex": _given(Matched, found.regex),
+                "structured_outputs.choice": _given(OneOf, found.choice),
+                "structured_outputs.grammar": _given(InGrammar, found.grammar),
+                "structured_outputs.json_object": ANY_OBJECT if found.json_object else None,
                 "structured_outputs.structural_tag": found.structural_tag,
             }
-        return asked
+        return {name: content for name, content in asked.items() if content is not None}
 
     @model_validator(mode="after")
     def _one_at_most(self) -> "Guided":
@@ -171,3 +201,21 @@ class Guided(BaseModel):
         if len(names) > 1:
             raise ValueError(f"{names[0]} and {names[1]} exclude each other; give one")
         return self
+
+
+def _given(kind: Callable[[_Value], Content], value: _Value | None) -> Content | None:
+    return None if value is None else kind(value)
+
+
+def _of_format(
+    found: TextFormat | JsonObjectFormat | JsonSchemaFormat | StructuralTag | None,
+) -> Content | None:
+    match found:
+        case JsonSchemaFormat():
+            return InJson(found.json_schema.schema_)
+        case JsonObjectFormat():
+            return ANY_OBJECT
+        case StructuralTag():
+            return found
+        case TextFormat() | None:
+            return None

@@ -6,6 +6,7 @@ auto with response_format  content of that format, or calls
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from radixloom_runtime.errors import RequestError
 from radixloom_runtime.server.guided import Calls
@@ -31,6 +32,8 @@ def calls_of(
     param = _param(request, tools)
     if param is None or reading.tool_format is None:
         return None
+    for index, tool in enumerate(tools):
+        _check_parameters(tool, f"tools[{index}].function.parameters")
     spelling = spelling_for(TOOL_FORMATS[reading.tool_format].spellings, template)
     choice = request.tool_choice
     is_required = choice == "required" or isinstance(choice, NamedTool)
@@ -57,6 +60,23 @@ def _param(request: ChatRequest, tools: Sequence[Tool]) -> str | None:
     if strict:
         return f"tools[{strict[0]}].function.strict"
     return next(iter(request.guidance), None) if tools else None
+
+
+def _check_parameters(tool: Tool, param: str) -> None:
+    """Raise `RequestError` where a schema names no arguments that could be spelled."""
+    schema = tool.function.parameters or {}
+    names: Any = schema.get("required", [])
+    if not isinstance(schema.get("properties", {}), dict):
+        wanted = "properties must be an object"
+    elif not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        wanted = "required must be a list of names"
+    else:
+        return
+    raise RequestError(
+        f"{param}: no schema that a call can be held to: {wanted}",
+        param=param,
+        code="invalid_value",
+    )
 
 
 def _check_marked(spelling: Spelling, name: str, tokenizer: Tokenizer, param: str) -> None:

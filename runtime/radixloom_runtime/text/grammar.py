@@ -11,13 +11,10 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from radixloom_runtime.text.reasoning import ThinkTags
 
-Schema = Mapping[str, Any] | bool
-
-ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
 ANYTHING = "/(.|\\n)*/"
 _BLANKS = "/\\s{0,4}/"
 
@@ -95,12 +92,14 @@ def any_of(expressions: Iterable[str]) -> str:
     return "(" + " | ".join(expressions) + ")"
 
 
-def of_json(schema: Schema) -> str:
-    """Return an expression of JSON that a schema allows."""
-    if isinstance(schema, bool):
+def of_json(schema: object) -> str:
+    """Return an expression of JSON that a schema allows; what is none, its compiler tells."""
+    if not isinstance(schema, Mapping):
         return f"%json {json.dumps(schema)}"
-    style = {**JSON_STYLE, **schema.get("x-guidance", {})}
-    return f"%json {json.dumps({**schema, 'x-guidance': style})}"
+    given: Mapping[str, Any] = cast("Mapping[str, Any]", schema)
+    asked = given.get("x-guidance", {})
+    style = {**JSON_STYLE, **asked} if isinstance(asked, Mapping) else asked
+    return f"%json {json.dumps({**given, 'x-guidance': style})}"
 
 
 def of_regex(pattern: str) -> str:

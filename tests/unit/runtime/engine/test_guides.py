@@ -3,12 +3,14 @@
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 
 import pytest
 from llguidance import LLMatcher, LLTokenizer
 from support.serving import request
 from support.tiny import tiny_vocabulary
 
+from radixloom_runtime.engine import guides as engine_guides
 from radixloom_runtime.engine.guides import GrammarGuide, Guides
 from radixloom_runtime.errors import ModelError
 from radixloom_runtime.scheduler.guide import Guide
@@ -152,3 +154,16 @@ def test_who_has_gone_away_is_not_taken():
     guides.drop("nobody")
     assert guides.is_idle
     assert guides.take() == []
+
+
+def test_grammars_that_nobody_waits_for_are_forgotten_while_others_wait(monkeypatch):
+    monkeypatch.setattr(engine_guides, "_MOST_KEPT", 3)
+    guides = Guides(tiny)
+    guides._kept["endless"] = Future()
+    guides.begin(submit("waits", "endless"))
+    until = time.monotonic() + 30
+    for number in range(9):
+        guides.begin(submit(f"r{number}", f'start: "{number}"'))
+        while not guides.take():
+            assert time.monotonic() < until
+    assert list(guides._kept) == ["endless", 'start: "7"', 'start: "8"']

@@ -15,8 +15,13 @@ import jsonschema
 import openai
 import pydantic
 import pytest
+from llguidance import LLMatcher
 from support.http_server import HttpServer
+from support.tiny import tiny_tokenizer, tiny_vocabulary
 from support.toy_engine import toy_engine
+
+from radixloom_runtime.server import guided
+from radixloom_runtime.server.schema_completions import CompletionRequest
 
 MODEL = "tiny_tokenizer"
 NUMBER = {"type": "integer", "minimum": 10, "maximum": 99}
@@ -186,6 +191,9 @@ TAG = {"begin": "<a>", "schema": {}, "end": "</a>"}
             "none of the triggers",
         ),
         ({"guided_json": {}, "guided_regex": "a"}, None, "exclude each other"),
+        ({"guided_json": {"x-guidance": 5}}, "guided_json", "invalid type: integer `5`"),
+        ({"guided_json": {"x-guidance": {"no_such": 5}}}, "guided_json", "no_such"),
+        ({"guided_json": {"properties": 5}}, "guided_json", "properties"),
     ],
 )
 def test_what_cannot_be_held_is_refused_by_name(toy, asked, param, reason):
@@ -195,6 +203,45 @@ def test_what_cannot_be_held_is_refused_by_name(toy, asked, param, reason):
     assert error["param"] == param
     assert reason in error["message"]
     assert "\n" not in error["message"]
+
+
+@pytest.mark.parametrize("escape", ["\\ud800", "a\\udfffb"])
+@pytest.mark.parametrize(
+    "asked",
+    ['"guided_choice": ["%s"]', '"guided_regex": "%s"', '"guided_json": {"const": "%s"}'],
+)
+def test_half_a_character_is_never_our_own_error(toy, asked, escape):
+    body = f'{{"model": "{MODEL}", "prompt": [1], "max_tokens": 4, {asked % escape}}}'
+    response = toy.client.post("/v1/completions", content=body)
+    assert response.status_code == 400, response.text
+
+
+def answers(asked: dict[str, Any], text: str) -> bool:
+    """Whether a completion that asks so may have this answer."""
+    body = {"model": MODEL, "prompt": "x", **asked}
+    held = guided.plain(CompletionRequest.model_validate(body), tiny_tokenizer())
+    assert held is not None
+    matcher = LLMatcher(tiny_vocabulary(), held.text, log_level=0)
+    assert not matcher.is_error(), matcher.get_error()
+    ids = tiny_tokenizer().encode(text, add_special_tokens=False)
+    return matcher.try_consume_tokens(ids) == len(ids) and matcher.is_accepting()
+
+
+def test_structures_are_held_where_a_trigger_begins_them_and_nowhere_else():
+    yes_or_no = {"begin": "[say]", "schema": {"enum": ["yes", "no"]}, "end": "[/say]"}
+    number = {"begin": "[say n]", "schema": {"type": "integer"}, "end": ""}
+    call = {"begin": "<tool_call>", "schema": {"const": 1}, "end": "</tool_call>"}
+    tag = {
+        "type": "structural_tag",
+        "structures": [yes_or_no, number, call],
+        "triggers": ["[say", "<tool_call>"],
+    }
+    asked = {"response_format": tag}
+    assert answers(asked, "nothing to [sa")
+    assert answers(asked, 'I [say]"yes"[/say] and [say n]12, <tool_call>1</tool_call>.')
+    assert not answers(asked, 'I [say]"maybe"[/say]')
+    assert not answers(asked, "I [say so")
+    assert not answers(asked, "<tool_call>2</tool_call>")
 
 
 def test_a_stream_of_what_cannot_be_held_is_refused_before_it_begins(toy):
@@ -242,7 +289,7 @@ def test_the_real_client_parses_what_a_real_model_answers_by_a_schema(asking):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_real_model_answers_with_an_object_and_in_tags(asking):
+def test_a_real_model_answers_with_an_object(asking):
     demanded: Any = {"type": "json_object"}
     completion = asking.chat.completions.create(
         model="smollm2-135m-instruct",
@@ -251,18 +298,10 @@ def test_a_real_model_answers_with_an_object_and_in_tags(asking):
         max_tokens=200,
     )
     choice = completion.choices[0]
+    content = choice.message.content or ""
+    assert re.match(r'\{("|\})', content), "an object, as json.dumps writes it"
     if choice.finish_reason == "stop":
-        assert isinstance(json.loads(choice.message.content or ""), dict)
-    structure = {"begin": "<n>", "schema": {"enum": ["x", "y"]}, "end": "</n>"}
-    tag: Any = {"type": "structural_tag", "structures": [structure], "triggers": ["<n>"]}
-    completion = asking.chat.completions.create(
-        model="smollm2-135m-instruct",
-        messages=messages("Repeat after me: <n>"),
-        response_format=tag,
-        max_tokens=30,
-    )
-    for found in re.findall("<n>(.*)", completion.choices[0].message.content or ""):
-        assert re.match('"[xy]"</n>', found) or '"x"</n>'.startswith(found)
+        assert isinstance(json.loads(content), dict)
 
 
 SCHEMA: Any = {

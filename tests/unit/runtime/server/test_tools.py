@@ -199,6 +199,12 @@ CALLED: list[Any] = [
         "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "{}"}}],
     },
 ]
+
+
+def with_parameters(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "f", "parameters": schema}}
+
+
 STRICT = {"type": "function", "function": {"name": "f", "strict": True}}
 LLAMA = "{% if tools %}{% endif %}{# tool_calls <|python_tag|> #}"
 REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
@@ -221,6 +227,16 @@ REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
         {"tools": TOOLS, "chat_template": LLAMA, "response_format": {"type": "json_object"}},
         "response_format",
         "begin like any",
+    ),
+    (
+        {"tools": [with_parameters({"properties": 5})], "tool_choice": "required"},
+        "tools[0].function.parameters",
+        "properties must be an object",
+    ),
+    (
+        {"tools": [with_parameters({"required": [[1]]})], "tool_choice": "required"},
+        "tools[0].function.parameters",
+        "required must be a list of names",
     ),
     ({"reasoning_effort": "huge"}, "reasoning_effort", "'low'"),
     ({"reasoning_effort": "low"}, "reasoning_effort", "does not read 'reasoning_effort'"),
