@@ -22,19 +22,35 @@ _SLOW = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Metrics:
-    """The metrics of one server process, in a registry of their own."""
+class MetricSet:
+    """The metrics of one process, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._declare_requests()
-        self._declare_tokens()
-        self._declare_engine()
-        self._declare_start()
 
     def render(self) -> bytes:
         """Write the Prometheus text format."""
         return generate_latest(self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, text, buckets=buckets, registry=self.registry)
+
+
+class Metrics(MetricSet):
+    """The metrics of a server process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._declare_requests()
+        self._declare_tokens()
+        self._declare_engine()
+        self._declare_start()
 
     def _declare_requests(self) -> None:
         self.http_requests = self._counter(
@@ -123,12 +139,3 @@ class Metrics:
             "dtype",
             "device",
         )
-
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, labels, registry=self.registry)
-
-    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(name, text, labels, registry=self.registry)
-
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(name, text, buckets=buckets, registry=self.registry)

@@ -2,17 +2,16 @@
 
 import re
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from radixloom_runtime.settings import (
     ENV_PREFIX,
     HTTP_PORT,
-    MAX_BODY_BYTES,
     GivenAlone,
+    ListenerSettings,
     LogFormat,
     rendered,
 )
@@ -28,7 +27,7 @@ class RoutePolicy(StrEnum):
     ROUND_ROBIN = "round-robin"
 
 
-class RouterSettings(BaseSettings):
+class RouterSettings(ListenerSettings):
     """Settings of `radixloom route`."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
@@ -76,24 +75,12 @@ class RouterSettings(BaseSettings):
     )
 
     # --- HTTP
-    host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104 - a pod's own network
     port: int = Field(HTTP_PORT, ge=0, le=65535, description="Port to listen on.")
-    api_key: SecretStr | None = Field(
-        None,
-        description="Key that clients must send as `Authorization: Bearer` or `x-api-key`; beside"
-        " those of api_key_file. Default: everybody may ask.",
-    )
-    api_key_file: Path | None = Field(
-        None, description="File of keys that clients must send one of, a line each; read at start."
-    )
     requests_per_minute: int | None = Field(
         None,
         ge=1,
         description="POSTs that this router takes a minute for each API key; one more is answered"
         " 429. Default: no limit.",
-    )
-    max_body_bytes: int = Field(
-        MAX_BODY_BYTES, ge=1, description="Largest body of a request; a larger one is answered 413."
     )
     hold_seconds: float = Field(
         300.0,
@@ -108,11 +95,6 @@ class RouterSettings(BaseSettings):
     )
 
     # --- logs
-    log_level: str = Field(
-        "info",
-        pattern="^(debug|info|warning|error)$",
-        description="Least severity that is logged.",
-    )
     log_format: LogFormat = Field(
         LogFormat.JSON, description="text for people, json for log collectors."
     )

@@ -83,7 +83,29 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-class RuntimeSettings(BaseSettings):
+class ListenerSettings(BaseSettings):
+    """Settings of every process that clients ask: where it listens, whom it answers."""
+
+    host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104 - a pod's own network
+    api_key: SecretStr | None = Field(
+        None,
+        description="Key that clients must send as `Authorization: Bearer` or `x-api-key`; beside"
+        " those of api_key_file. Default: everybody may ask.",
+    )
+    api_key_file: Path | None = Field(
+        None, description="File of keys that clients must send one of, a line each; read at start."
+    )
+    max_body_bytes: int = Field(
+        MAX_BODY_BYTES, ge=1, description="Largest body of a request; a larger one is answered 413."
+    )
+    log_level: str = Field(
+        "info",
+        pattern="^(debug|info|warning|error)$",
+        description="Least severity that is logged.",
+    )
+
+
+class RuntimeSettings(ListenerSettings):
     """Settings of `radixloom serve`."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
@@ -132,19 +154,7 @@ class RuntimeSettings(BaseSettings):
     )
 
     # --- HTTP
-    host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104 - a pod's own network
     port: int = Field(HTTP_PORT, ge=0, le=65535, description="Port of the OpenAI API.")
-    api_key: SecretStr | None = Field(
-        None,
-        description="Key that clients must send as `Authorization: Bearer` or `x-api-key`; beside"
-        " those of api_key_file. Default: everybody may ask.",
-    )
-    api_key_file: Path | None = Field(
-        None, description="File of keys that clients must send one of, a line each; read at start."
-    )
-    max_body_bytes: int = Field(
-        MAX_BODY_BYTES, ge=1, description="Largest body of a request; a larger one is answered 413."
-    )
     drain_seconds: float = Field(
         30.0, ge=0, description="After SIGTERM, how long running requests may go on."
     )
@@ -282,11 +292,6 @@ class RuntimeSettings(BaseSettings):
     profile_dir: Path | None = Field(
         None,
         description="Folder for the profiles of `POST /start_profile`. Default: there are none.",
-    )
-    log_level: str = Field(
-        "info",
-        pattern="^(debug|info|warning|error)$",
-        description="Least severity that is logged.",
     )
     log_format: LogFormat = Field(
         LogFormat.TEXT, description="text for people, json for log collectors."

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from starlette.responses import Response
 
 from radixloom_runtime import __version__
-from radixloom_runtime.router.metrics import CONTENT_TYPE, RouterMetrics
+from radixloom_runtime.metrics import CONTENT_TYPE
+from radixloom_runtime.router.metrics import RouterMetrics
 from radixloom_runtime.server.problems import json_response
 
 
