@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
+import anthropic
 import jsonschema
 import openai
 import pytest
@@ -162,3 +163,37 @@ def test_strict_tools_are_called_by_their_schemas_among_any_words(client, seed):
     complete = calls if choice.finish_reason == "tool_calls" else calls[:-1]
     for call in complete:
         jsonschema.validate(json.loads(call.function.arguments), SCHEMAS[call.function.name])
+
+
+def test_a_response_calls_the_function_that_is_named(client):
+    choice: Any = {"type": "function", "name": "get_weather"}
+    tools: Any = [{"type": "function", **each["function"], "strict": True} for each in TOOLS]
+    response = client.responses.create(
+        model="tiny",
+        input="What is the weather?",
+        tools=tools,
+        tool_choice=choice,
+        parallel_tool_calls=False,
+    )
+    (call,) = response.output
+    assert (call.type, call.name) == ("function_call", "get_weather")
+    jsonschema.validate(json.loads(call.arguments), WEATHER)
+
+
+@pytest.mark.parametrize("choice", [{"type": "any"}, {"type": "tool", "name": "get_time"}])
+def test_a_message_uses_a_tool_where_it_must(server, choice):
+    tools: Any = [{"name": name, "input_schema": schema} for name, schema in SCHEMAS.items()]
+    wanted: Any = choice | {"disable_parallel_tool_use": True}
+    with anthropic.Anthropic(base_url=server.url, api_key="none", max_retries=0) as asking:
+        message = asking.messages.create(
+            model="tiny",
+            max_tokens=130,
+            messages=[{"role": "user", "content": "What time is it?"}],
+            tools=tools,
+            tool_choice=wanted,
+        )
+    assert message.stop_reason == "tool_use"
+    (block,) = message.content
+    assert block.type == "tool_use"
+    assert block.name in ({choice["name"]} if "name" in choice else SCHEMAS)
+    jsonschema.validate(block.input, SCHEMAS[block.name])
