@@ -41,7 +41,7 @@ if [ ! -x .venv/bin/python ]; then
   echo "→ virtual environment .venv with $("$python" --version)"
   "$python" -m venv .venv
 fi
-echo "→ Python packages into .venv (1.9 GB; some minutes the first time)"
+echo "→ Python packages into .venv (2 GB; some minutes the first time)"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
 .venv/bin/uv pip install --python .venv --quiet -e '.[dev]'
 touch .venv/.complete
