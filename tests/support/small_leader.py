@@ -157,5 +157,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         if not self.leader.keeps_connections:
             self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(content)
+        try:
+            self.end_headers()
+            self.wfile.write(content)
+        except ConnectionError:  # a router that is stopped looks no further
+            self.close_connection = True
