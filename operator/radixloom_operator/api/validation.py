@@ -226,10 +226,18 @@ def autoscaling_has_room(service: LLMService) -> Problem | None:
     return None
 
 
-def nobody_waits_in_vain(service: LLMService) -> Problem | None:
+def zero_has_routers(service: LLMService) -> Problem | None:
     """Requests that find no slice have routers to wait in."""
     wanted, mode = service.spec.autoscaling, service.spec.routing.mode
-    if wanted is None or wanted.min_replicas > 0 or mode is RoutingMode.ROUTER:
+    if wanted is None:
+        return None
+    if wanted.min_replicas > 0 and wanted.scale_to_zero_after_seconds is not None:
+        return Problem(
+            "InvalidSpec",
+            f"spec.autoscaling: minReplicas {wanted.min_replicas} never goes to zero; leave"
+            " scaleToZeroAfterSeconds out, or set minReplicas to 0",
+        )
+    if wanted.min_replicas > 0 or mode is RoutingMode.ROUTER:
         return None
     return Problem(
         "InvalidSpec",
@@ -248,7 +256,7 @@ RULES: tuple[Rule, ...] = (
     drain_has_time,
     rollout_can_go_on,
     autoscaling_has_room,
-    nobody_waits_in_vain,
+    zero_has_routers,
 )
 
 RULES_OF_A_SLICE: tuple[Rule, ...] = (devices_are_shared_out, weights_fit)
