@@ -62,7 +62,7 @@ def test_without_requests_there_is_no_replica_and_the_next_request_waits_for_one
     assert space.condition(routed, "Ready")["reason"] == "ScaledToZero"
     ask(space)
     space.wait_until("idle, it has none again", lambda: replicas(space) == 0, routed)
-    ask(space)  # while the old one ends
+    ask(space)  # as the last one ends
     assert space.condition(routed, "AutoscalingActive")["status"] == "True"
     space.patch("llmservice", routed, {"spec": {"replicas": 1, "autoscaling": None}})
     space.wait_ready(routed)
