@@ -41,6 +41,7 @@ streams must go on."""
 LEADERS_OWN = frozenset(
     {"/flush_cache", "/pin_prefix", "/unpin_prefix", "/abort_request"}
     | {"/pause_generation", "/continue_generation", "/start_profile", "/stop_profile"}
+    | {"/update_weights_from_disk"}
 )
 """Commands to one process; through a router, nobody could say which."""
 

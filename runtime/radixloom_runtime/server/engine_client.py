@@ -38,9 +38,10 @@ from radixloom_runtime.wire.messages import (
     Submit,
     TimedOut,
     Unpin,
+    UpdateWeights,
 )
 
-Question = Flush | Pin | Unpin | Pause | Resume | StartProfile | StopProfile
+Question = Flush | Pin | Unpin | Pause | Resume | StartProfile | StopProfile | UpdateWeights
 """What is not about an answer."""
 
 Reply = CacheChanged | Done | Rejected | TimedOut | EngineLost
