@@ -73,14 +73,14 @@ lock: setup ## pin the images' packages anew (docker/requirements)
 
 .PHONY: test test-unit clients e2e bench
 test: setup ## everything: unit, real model, real cluster
-	@hack/test.sh tests/unit tests/e2e
+	@hack/test.sh tests/unit tests/clients tests/e2e
 
 test-unit: setup ## quick tests: no cluster, no model
 	@# one worker more than cores: tests of processes mostly wait
 	@$(BIN)/pytest tests/unit -m 'not slow' -q -n $$(( $$(nproc) + 1 )) --dist worksteal
 
-clients: setup ## ask a running server (URL, MODEL) by clients that are not installed here
-	@tests/clients/run.sh
+clients: setup ## ask a server (URL, MODEL; else one of its own) by each client that we know
+	@$(BIN)/python -m hack.clients $(if $(URL),--url $(URL)) $(if $(MODEL),--model $(MODEL))
 
 e2e: setup ## the tests against a cluster alone
 	@hack/test.sh tests/e2e

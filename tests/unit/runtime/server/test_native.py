@@ -172,3 +172,22 @@ def test_the_server_describes_itself(server: HttpServer):
     assert info["internal_states"] == [{}]
     (load,) = server.client.get("/get_load").json()
     assert load.keys() == {"dp_rank", "num_reqs", "num_waiting_reqs", "num_tokens"}
+
+
+@pytest.mark.parametrize("prompt", [{"text": "a b c"}, {"input_ids": ABC}], ids=str)
+def test_the_load_of_sgl_jaxs_own_benchmark_is_answered_as_it_reads_answers(
+    server: HttpServer, prompt: dict[str, Any]
+):
+    found = events(
+        server,
+        **prompt,
+        sampling_params=sampling(ignore_eos=True),
+        lora_path="",
+        return_logprob=True,
+        logprob_start_len=-1,
+    )
+    counts = [event["meta_info"]["completion_tokens"] for event in found if event["text"]]
+    assert counts == sorted(counts)
+    assert counts[-1] == len(ABC)
+    assert all("cached_tokens" in event["meta_info"] for event in found)
+    assert server.client.get("/get_server_info").is_success

@@ -1,0 +1,115 @@
+"""Asks a server by one client, and reads what its script says it tried.
+
+A script writes a JSON object a line: `{"tried": "stream", "version": "3.57.0", "error": null}`.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hack.clients import environments
+from hack.clients.matrix import Client
+
+ATTEMPT_SECONDS = 300.0
+_PREFIX = '{"tried":'
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server that is asked."""
+
+    url: str
+    model: str
+    tokenizer: str
+    """Folder of its tokenizer, for clients that count tokens themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One thing that was tried by a client."""
+
+    tried: str
+    version: str
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """All that was tried by a client."""
+
+    client: Client
+    attempts: tuple[Attempt, ...]
+    problem: str | None = None
+    """Why the script did not come to its end."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether all that was tried works, and something was."""
+        return self.problem is None and bool(self.attempts) and not self.failed
+
+    @property
+    def failed(self) -> tuple[Attempt, ...]:
+        """What does not work."""
+        return tuple(each for each in self.attempts if each.error is not None)
+
+
+def ask(client: Client, target: Target) -> Row:
+    """Run a client's script against a server."""
+    try:
+        command = environments.command(client)
+        done = subprocess.run(
+            command,
+            env=_environment(target),
+            capture_output=True,
+            text=True,
+            timeout=ATTEMPT_SECONDS,
+            check=False,
+        )
+    except subprocess.CalledProcessError as error:
+        return Row(client, (), f"its environment could not be made: {error}")
+    except subprocess.TimeoutExpired:
+        return Row(client, (), f"no end after {ATTEMPT_SECONDS:.0f} s")
+    attempts = tuple(map(_attempt, filter(_is_report, done.stdout.splitlines())))
+    has_ended = done.returncode == 0 or any(each.error for each in attempts)
+    problem = None if has_ended else f"exit code {done.returncode}: {done.stderr[-2000:]}"
+    return Row(client, attempts, problem)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Write what works, a row for each client, and below it what does not and why."""
+    cells: list[tuple[str, ...]] = [("client", "release", "works", "fails")]
+    for row in rows:
+        release = row.attempts[0].version if row.attempts else ""
+        works = ", ".join(each.tried for each in row.attempts if each.error is None)
+        fails = ", ".join(each.tried for each in row.failed) or ("all" if row.problem else "")
+        cells.append((row.client.name, release, works, fails))
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    cells.insert(1, tuple("-" * width for width in widths))
+    lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
+    return "\n".join((*lines, *(why for row in rows for why in _reasons(row))))
+
+
+def _reasons(row: Row) -> list[str]:
+    found = [f"\n{row.client.name}, {each.tried}: {each.error}" for each in row.failed]
+    return found if row.problem is None else [*found, f"\n{row.client.name}: {row.problem}"]
+
+
+def _environment(target: Target) -> dict[str, str]:
+    return {
+        # Another checkout's packages, or a key that a user of these clients has, are none of ours.
+        **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        "OPENAI_API_KEY": "none",
+        "URL": target.url,
+        "MODEL": target.model,
+        "TOKENIZER": target.tokenizer,
+    }
+
+
+def _is_report(line: str) -> bool:
+    return line.startswith(_PREFIX)
+
+
+def _attempt(line: str) -> Attempt:
+    return Attempt(**json.loads(line))

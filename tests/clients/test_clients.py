@@ -1,0 +1,26 @@
+"""Every client of `make clients`, on a live server with the demo model.
+
+Needs the package index, or what an earlier run has left in the cache folder.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from hack.clients import served, trying
+from hack.clients.matrix import CLIENTS, Client
+from hack.clients.trying import Target
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[Target]:
+    with served.serving() as running:
+        yield running
+
+
+@pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
+def test_all_that_a_client_does_works(client: Client, target: Target):
+    row = trying.ask(client, target)
+    assert row.is_good, trying.table([row])
