@@ -17,6 +17,7 @@ from kubernetes import client, config
 
 from hack.cluster.bare import BareCluster
 from hack.cluster.layout import Layout
+from hack.cluster.processes import cpu_seconds
 from hack.cluster.shell import run
 from radixloom_operator.api.schema import custom_resource_definition
 from radixloom_operator.connection import Connection
@@ -29,7 +30,6 @@ _SERVICES = f"/apis/{GROUP}/{VERSION}/namespaces/{NAMESPACE}/{PLURAL}"
 _LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{LEASES}/leases/radixloom-operator"
 _MERGE = "application/merge-patch+json"
 _IMAGE = "runtime:changed"
-_PAGE_SIZE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +178,7 @@ class OperatorProcess:
 
     def cpu_seconds(self) -> float:
         """Return the processor time that it used so far."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self._process.pid)
 
 
 def _rights() -> list[dict[str, Any]]:

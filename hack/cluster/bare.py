@@ -4,15 +4,17 @@ For what only the real API server can say, such as the rules of a CustomResource
 an operator fares with a thousand objects. No pod ever runs; the machine's network stays as it is.
 """
 
+import contextlib
+import socket
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from hack.cluster import api, control_plane, pki, processes, versions
 from hack.cluster.errors import ClusterError
-from hack.cluster.layout import Layout
+from hack.cluster.layout import Layout, Ports
 
 _READY_SECONDS = 90
 _AUDIT_POLICY = """\
@@ -33,37 +35,42 @@ class BareCluster:
     """The administrator's."""
     audit_log: Path
     """Every write and who made it: one JSON object a line."""
+    records: Path
+    """Who its processes are."""
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """Return the processor time that each of its processes used so far, by name."""
+        found = processes.recorded(self.records)
+        return {name: processes.cpu_seconds(one.pid) for name, one in found.items()}
 
 
 @contextmanager
 def bare_cluster(*, with_controllers: bool = True) -> Generator[BareCluster, None, None]:
     """Yield a control plane that ends with the block; without controllers, no pod is even made.
 
-    It takes the ports of the local cluster, and so its place.
+    It takes ports that are free, and so has its place beside the local cluster.
 
     Raises:
-        ClusterError: the local cluster is up, its programs are missing, or one of them ends.
+        ClusterError: its programs are missing, or one of them ends.
     """
     default = Layout.default()
-    if default.run.exists():
-        raise ClusterError("the local cluster is up or not whole; `down` first")
     if not (default.binaries / "kube-apiserver").exists():
         raise ClusterError("no kube-apiserver; `python -m hack.cluster binaries` brings it")
     with tempfile.TemporaryDirectory(prefix="radixloom-bare-") as folder:
-        layout = Layout(Path(folder))
+        layout = Layout(Path(folder), _free_ports())
         (layout.root / versions.CACHE_NAME).symlink_to(default.root / versions.CACHE_NAME)
         for each in (layout.run, layout.logs, layout.processes):
             each.mkdir(parents=True)
         try:
             audit_log = layout.run / "audit.log"
             _start(layout, audit_log, with_controllers=with_controllers)
-            yield BareCluster(layout.kubeconfig, audit_log)
+            yield BareCluster(layout.kubeconfig, audit_log, layout.processes)
         finally:
             processes.end(processes.recorded(layout.processes).values(), grace_seconds=5)
 
 
 def _start(layout: Layout, audit_log: Path, *, with_controllers: bool) -> None:
-    pki.create(layout.pki, (), layout.kubeconfig)
+    pki.create(layout, ())
     policy = layout.run / "audit-policy.yaml"
     policy.write_text(_AUDIT_POLICY)
     audit = [f"--audit-policy-file={policy}", f"--audit-log-path={audit_log}"]
@@ -82,6 +89,15 @@ def _start(layout: Layout, audit_log: Path, *, with_controllers: bool) -> None:
                 timeout_seconds=_READY_SECONDS,
                 check=lambda: _check(layout),
             )
+
+
+def _free_ports() -> Ports:
+    """Return ports that nobody listens on, all taken at once so that they differ."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in fields(Ports)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return Ports(*(one.getsockname()[1] for one in sockets))
 
 
 def _check(layout: Layout) -> None:

@@ -5,13 +5,13 @@ import platform
 import shutil
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from hack.cluster import processes
 from hack.cluster.console import say
 from hack.cluster.errors import ClusterError
-from hack.cluster.layout import API_PORT, ETCD_PEER_PORT, ETCD_PORT, Layout
+from hack.cluster.layout import Layout
 from hack.cluster.shell import run, succeeds
 
 _ELSEWHERE = (
@@ -102,10 +102,10 @@ def alone(layout: Layout) -> Problem | None:
 
 
 def ports(layout: Layout) -> Problem | None:
-    """Nobody else may listen where etcd and the API server will."""
+    """Nobody else may listen where the control plane will."""
     if layout.run.exists():
         return None  # ours, perhaps
-    taken = [port for port in (API_PORT, ETCD_PORT, ETCD_PEER_PORT) if not _is_free(port)]
+    taken = [port for port in astuple(layout.ports) if not _is_free(port)]
     if not taken:
         return None
     listed = ", ".join(map(str, taken))

@@ -6,9 +6,6 @@ machine dearly.
 
 from hack.cluster.layout import (
     API_ADDRESS,
-    API_PORT,
-    ETCD_PEER_PORT,
-    ETCD_PORT,
     NODE_CIDR,
     POD_CIDR,
     SERVICE_CIDR,
@@ -16,22 +13,20 @@ from hack.cluster.layout import (
 )
 from hack.cluster.shell import Argument
 
-_ETCD_URL = f"https://127.0.0.1:{ETCD_PORT}"
-_ETCD_PEER_URL = f"http://127.0.0.1:{ETCD_PEER_PORT}"
-
 
 def etcd(layout: Layout) -> list[Argument]:
     """Return etcd's command line."""
-    pki = layout.pki
+    pki, url = layout.pki, _etcd_url(layout)
+    peer_url = f"http://127.0.0.1:{layout.ports.etcd_peer}"
     return [
         layout.binaries / "etcd",
         "--name=radixloom",
         f"--data-dir={layout.run}/etcd",
-        f"--listen-client-urls={_ETCD_URL}",
-        f"--advertise-client-urls={_ETCD_URL}",
-        f"--listen-peer-urls={_ETCD_PEER_URL}",
-        f"--initial-advertise-peer-urls={_ETCD_PEER_URL}",
-        f"--initial-cluster=radixloom={_ETCD_PEER_URL}",
+        f"--listen-client-urls={url}",
+        f"--advertise-client-urls={url}",
+        f"--listen-peer-urls={peer_url}",
+        f"--initial-advertise-peer-urls={peer_url}",
+        f"--initial-cluster=radixloom={peer_url}",
         f"--cert-file={pki}/etcd.crt",
         f"--key-file={pki}/etcd.key",
         f"--trusted-ca-file={pki}/etcd-ca.crt",
@@ -41,18 +36,22 @@ def etcd(layout: Layout) -> list[Argument]:
     ]
 
 
+def _etcd_url(layout: Layout) -> str:
+    return f"https://127.0.0.1:{layout.ports.etcd}"
+
+
 def api_server(layout: Layout) -> list[Argument]:
     """Return the API server's command line."""
     pki = layout.pki
     return [
         layout.binaries / "kube-apiserver",
-        f"--etcd-servers={_ETCD_URL}",
+        f"--etcd-servers={_etcd_url(layout)}",
         f"--etcd-cafile={pki}/etcd-ca.crt",
         f"--etcd-certfile={pki}/apiserver-etcd.crt",
         f"--etcd-keyfile={pki}/apiserver-etcd.key",
         # Both 127.0.0.1 for people and API_ADDRESS for pods; every request is authenticated.
         "--bind-address=0.0.0.0",
-        f"--secure-port={API_PORT}",
+        f"--secure-port={layout.ports.api}",
         f"--advertise-address={API_ADDRESS}",
         f"--tls-cert-file={pki}/apiserver.crt",
         f"--tls-private-key-file={pki}/apiserver.key",
@@ -90,6 +89,7 @@ def controller_manager(layout: Layout) -> list[Argument]:
         f"--cluster-signing-cert-file={pki}/ca.crt",
         f"--cluster-signing-key-file={pki}/ca.key",
         "--use-service-account-credentials=true",
+        f"--secure-port={layout.ports.controllers}",
         f"--cluster-cidr={POD_CIDR}",
         "--allocate-node-cidrs=false",
         f"--flex-volume-plugin-dir={layout.run}/volume-plugins",

@@ -13,9 +13,6 @@ from hack.cluster import versions
 
 API_ADDRESS = "10.250.0.254"
 NODE_CIDR = "10.250.0.0/24"
-API_PORT = 16443
-ETCD_PORT = 12379
-ETCD_PEER_PORT = 12380
 POD_CIDR = "10.244.0.0/16"
 SERVICE_CIDR = "10.96.0.0/16"
 API_SERVICE_ADDRESS = "10.96.0.1"
@@ -33,6 +30,16 @@ NODE_LABELS = {
     "cloud.google.com/gke-tpu-topology": "2x4",
     "cloud.google.com/gke-nodepool": "tpu-pool-0",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the control plane listens; the defaults are the local cluster's."""
+
+    api: int = 16443
+    etcd: int = 12379
+    etcd_peer: int = 12380
+    controllers: int = 10257
 
 
 def shared_folder() -> Path:
@@ -103,6 +110,7 @@ class Layout:
     """Where everything lies under the cluster's cache folder."""
 
     root: Path
+    ports: Ports = Ports()
 
     @classmethod
     def default(cls) -> "Layout":

@@ -98,7 +98,7 @@ def _start(layout: Layout, nodes: tuple[Node, ...]) -> None:
         node.write_config(layout, each, resolv_conf or os.devnull)
     with ThreadPoolExecutor(max_workers=len(nodes)) as pool:
         imports = [pool.submit(_start_containerd, layout, each) for each in nodes]
-        pki.create(layout.pki, nodes, layout.kubeconfig)
+        pki.create(layout, nodes)
         _start_control_plane(layout)
         _start_nodes(layout, nodes, imports)
     forward = f"forward . {_RESOLV_CONFS[0]}" if resolv_conf else ""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from hack.cluster.layout import API_ADDRESS, API_PORT, API_SERVICE_ADDRESS, Node
+from hack.cluster.layout import API_ADDRESS, API_SERVICE_ADDRESS, Layout, Node
 from hack.cluster.shell import run
 
 _DAYS = "3650"
@@ -88,11 +88,9 @@ def certificates(nodes: tuple[Node, ...]) -> tuple[Certificate, ...]:
     )
 
 
-def create(folder: Path, nodes: tuple[Node, ...], kubeconfig: Path) -> None:
-    """Write every key, certificate and kubeconfig of the cluster into `folder`.
-
-    `kubeconfig` is the administrator's.
-    """
+def create(layout: Layout, nodes: tuple[Node, ...]) -> None:
+    """Write every key, certificate and kubeconfig of the cluster."""
+    folder = layout.pki
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     leaves = certificates(nodes)
@@ -104,9 +102,10 @@ def create(folder: Path, nodes: tuple[Node, ...], kubeconfig: Path) -> None:
     run(["openssl", "rsa", "-in", key, "-pubout", "-out", folder / "sa.pub"])
     users = ("admin", "controller-manager", "scheduler", "proxy", *(n.name for n in nodes))
     for user in users:
-        target = kubeconfig if user == "admin" else folder / f"{user}.kubeconfig"
+        target = layout.kubeconfig if user == "admin" else folder / f"{user}.kubeconfig"
         content = render_kubeconfig(
             user,
+            server=f"https://127.0.0.1:{layout.ports.api}",
             authority=(folder / "ca.crt").read_bytes(),
             certificate=(folder / f"{user}.crt").read_bytes(),
             key=(folder / f"{user}.key").read_bytes(),
@@ -138,7 +137,9 @@ def _request(
     run([*request, *added, *(signed_by or []), *files])
 
 
-def render_kubeconfig(user: str, *, authority: bytes, certificate: bytes, key: bytes) -> str:
+def render_kubeconfig(
+    user: str, *, server: str, authority: bytes, certificate: bytes, key: bytes
+) -> str:
     """Write a kubeconfig that holds its certificates, so that the file can be copied.
 
     JSON is YAML.
@@ -148,7 +149,7 @@ def render_kubeconfig(user: str, *, authority: bytes, certificate: bytes, key: b
         return base64.b64encode(content).decode()
 
     cluster = {
-        "server": f"https://127.0.0.1:{API_PORT}",
+        "server": server,
         "certificate-authority-data": encode(authority),
     }
     credentials = {

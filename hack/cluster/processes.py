@@ -65,6 +65,12 @@ def is_running(process: Identity) -> bool:
     return identify(process.pid) == process
 
 
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def start(
     name: str,
     argv: Sequence[Argument],

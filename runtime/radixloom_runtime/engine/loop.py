@@ -17,7 +17,6 @@ import structlog
 from radixloom_runtime.engine.controls import Controls
 from radixloom_runtime.engine.guides import POLL_SECONDS, Guides
 from radixloom_runtime.engine.meter import Meter
-from radixloom_runtime.engine.upkeep import Upkeep, update_weights
 from radixloom_runtime.errors import EngineError
 from radixloom_runtime.scheduler.backpressure import DEFAULT_RETRY_SECONDS
 from radixloom_runtime.scheduler.guide import Guide
@@ -37,7 +36,6 @@ from radixloom_runtime.wire.messages import (
     StopProfile,
     Submit,
     Unpin,
-    UpdateWeights,
 )
 from radixloom_runtime.wire.plan import Runner, StepHandle, StepPlan
 
@@ -77,9 +75,8 @@ class EngineLoop:
         clock: Callable[[], float] = time.monotonic,
         *,
         guides: Guides | None = None,
-        upkeep: Upkeep | None = None,
     ) -> None:
-        """Without `guides` no request may have a grammar; without `upkeep` weights stay."""
+        """Without `guides` no request may have a grammar."""
         self._scheduler = scheduler
         self._runner = runner
         self._link = link
@@ -87,7 +84,6 @@ class EngineLoop:
         self._controls = controls
         self._clock = clock
         self._guides = guides
-        self._upkeep = upkeep
         self._in_flight: Step | None = None
         self._is_draining = False
 
@@ -148,13 +144,14 @@ class EngineLoop:
                 self._submit(message)
             case Abort(request_id):
                 self._abort(request_id)
-            case Flush() | Pin() | Unpin():
-                self._tend_cache(message)
+            case Flush():
+                self._link.send([self._scheduler.flush(message)])
+            case Unpin():
+                self._link.send([self._scheduler.unpin(message)])
+            case Pin():
+                self._pin(message)
             case Pause() | Resume() | StartProfile() | StopProfile():
                 self._link.send([self._controls.obey(message)])
-            case UpdateWeights():
-                self._settle()
-                self._link.send([update_weights(message, self._upkeep, self._scheduler)])
             case Drain():
                 log.info("engine.draining", running=self._scheduler.num_running)
                 self._is_draining = True
@@ -186,15 +183,6 @@ class EngineLoop:
             self._guides.drop(request_id)
         self._scheduler.abort(request_id)
 
-    def _tend_cache(self, message: Flush | Pin | Unpin) -> None:
-        match message:
-            case Flush():
-                self._link.send([self._scheduler.flush(message)])
-            case Unpin():
-                self._link.send([self._scheduler.unpin(message)])
-            case Pin():
-                self._pin(message)
-
     def _pin(self, pin: Pin) -> None:
         rejected = self._refuse(pin) if self._is_draining else self._scheduler.pin(pin)
         if rejected is not None:
@@ -213,12 +201,6 @@ class EngineLoop:
             return None
         with self._meter.device():
             return Step(plan, self._runner.start(plan))
-
-    def _settle(self) -> None:
-        """Finish the step in flight, and start none."""
-        finished, self._in_flight = self._in_flight, None
-        if finished is not None:
-            self._answer(finished)
 
     def _answer(self, step: Step) -> None:
         with self._meter.device():

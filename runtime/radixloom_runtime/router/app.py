@@ -5,7 +5,6 @@ Plain ASGI: an answer goes to the client chunk by chunk as it comes, and no fast
 
 import asyncio
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import structlog
@@ -15,7 +14,6 @@ from starlette.types import Message, Receive, Scope, Send
 
 from radixloom_runtime.errors import OverloadedError, RequestError
 from radixloom_runtime.router import upstream
-from radixloom_runtime.router.activity import Activity
 from radixloom_runtime.router.fingerprint import Fingerprint, fingerprint
 from radixloom_runtime.router.forwarding import Forwarder
 from radixloom_runtime.router.http_connection import CutOffError
@@ -41,7 +39,6 @@ streams must go on."""
 LEADERS_OWN = frozenset(
     {"/flush_cache", "/pin_prefix", "/unpin_prefix", "/abort_request"}
     | {"/pause_generation", "/continue_generation", "/start_profile", "/stop_profile"}
-    | {"/update_weights_from_disk"}
 )
 """Commands to one process; through a router, nobody could say which."""
 
@@ -67,17 +64,11 @@ class RouterApp:
     """Answers every request, and tells of each."""
 
     def __init__(
-        self,
-        own: OwnPaths,
-        forwarder: Forwarder,
-        admission: Admission,
-        activity: Activity,
-        metrics: RouterMetrics,
+        self, own: OwnPaths, forwarder: Forwarder, admission: Admission, metrics: RouterMetrics
     ) -> None:
         self._own = own
         self._forwarder = forwarder
         self._admission = admission
-        self._activity = activity
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,11 +112,6 @@ class RouterApp:
 
     async def _answer(self, request: Request, send: Send, trace: Trace) -> None:
         self._admit(request)
-        # what is no reason to wait for a replica is none to keep one
-        with self._activity.asked() if request.method == "POST" else nullcontext():
-            await self._route(request, send, trace)
-
-    async def _route(self, request: Request, send: Send, trace: Trace) -> None:
         body = await read_body(request, self._admission.max_body_bytes)
         asked = upstream.asked(request.scope, body, trace.request_id)
         prompt = await _fingerprint(request, body)

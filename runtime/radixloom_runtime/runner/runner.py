@@ -71,8 +71,7 @@ class JaxRunner:
         self._layouts = programs.layouts
         self._buckets = tuple(programs.layouts)
         self.programs = programs
-        self.weights = weights
-        """What steps multiply by; others of the same shapes may take their place between steps."""
+        self._weights = weights
         self._history = history
         self._rows = rows
         self._drafter = drafter
@@ -108,7 +107,7 @@ class JaxRunner:
         if self._drafter is not None:
             self._rows = self._drafter.run(self._rows, parts, layout.bucket, vectors)
         self._history, self._rows, output = self.programs.step(layout.bucket)(
-            self.weights, self._history, self._rows, vectors
+            self._weights, self._history, self._rows, vectors
         )
         _fetch_ahead(output, plan.chunks)
         return JaxStep(plan.number, plan.chunks, tuple(part.order for part in parts), output)

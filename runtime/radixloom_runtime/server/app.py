@@ -29,7 +29,6 @@ from radixloom_runtime.server import (
     problems,
     statuses,
     tokenizing,
-    upkeep,
 )
 from radixloom_runtime.server.anthropic import routes as anthropic
 from radixloom_runtime.server.catalog import ServedModel
@@ -50,7 +49,7 @@ ENDPOINTS = frozenset(
     | {"/flush_cache", "/pin_prefix", "/unpin_prefix"}
     | {"/tokenize", "/detokenize"}
     | {"/abort_request", "/pause_generation", "/continue_generation"}
-    | {"/start_profile", "/stop_profile", "/update_weights_from_disk"}
+    | {"/start_profile", "/stop_profile"}
     | {"/generate", "/get_model_info", "/get_server_info", "/get_load"}
     | {"/healthz", "/startupz", "/readyz", "/metrics", "/version"}
 )
@@ -146,7 +145,6 @@ _ROUTERS = (
     tokenizing.router,
     native_info.router,
     control.router,
-    upkeep.router,
 )
 
 

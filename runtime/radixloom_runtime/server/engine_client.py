@@ -38,10 +38,9 @@ from radixloom_runtime.wire.messages import (
     Submit,
     TimedOut,
     Unpin,
-    UpdateWeights,
 )
 
-Question = Flush | Pin | Unpin | Pause | Resume | StartProfile | StopProfile | UpdateWeights
+Question = Flush | Pin | Unpin | Pause | Resume | StartProfile | StopProfile
 """What is not about an answer."""
 
 Reply = CacheChanged | Done | Rejected | TimedOut | EngineLost

@@ -4,8 +4,7 @@
         Submit, Abort, Drain    ─────►    engine/loop
         Flush, Pin, Unpin,
         Pause, Resume,
-        StartProfile, StopProfile,
-        UpdateWeights
+        StartProfile, StopProfile
         Starting, Ready,        ◄─────
         Output, Rejected, TimedOut,
         CacheChanged, Done,
@@ -17,7 +16,7 @@ Token ids only: text lives in the server process. Unknown tags and fields are re
 
 import msgspec
 
-WIRE_VERSION = 9
+WIRE_VERSION = 8
 """Bumped with every change of a struct below; both ends refuse another version."""
 
 
@@ -131,27 +130,8 @@ class StopProfile(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_un
     request_id: str
 
 
-class UpdateWeights(
-    msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True
-):
-    """Take the weights of another checkpoint of the same model, and forget all KV and pins."""
-
-    request_id: str
-    folder: str
-
-
 ServerMessage = (
-    Submit
-    | Abort
-    | Drain
-    | Flush
-    | Pin
-    | Unpin
-    | Pause
-    | Resume
-    | StartProfile
-    | StopProfile
-    | UpdateWeights
+    Submit | Abort | Drain | Flush | Pin | Unpin | Pause | Resume | StartProfile | StopProfile
 )
 
 
@@ -215,7 +195,7 @@ class CacheChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_u
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
-    """What was asked beside requests and cache was obeyed; Rejected may answer instead."""
+    """A Pause, Resume, StartProfile or StopProfile was obeyed; Rejected may answer instead."""
 
     request_id: str
 

@@ -27,7 +27,7 @@ def test_an_operators_writes_are_those_of_its_account_but_for_the_lease(tmp_path
     ]
     log = tmp_path / "audit.log"
     log.write_text("\n".join(lines) + "\n")
-    cluster = BareCluster(tmp_path / "kubeconfig", log)
+    cluster = BareCluster(tmp_path / "kubeconfig", log, tmp_path)
     assert [one.what for one in writes_of(cluster, "a")] == ["patch statefulsets/x"]
     both = writes_of(cluster, "ab")
     assert [one.what for one in both] == ["patch statefulsets/x", "create events/x"]

@@ -13,12 +13,6 @@ def layout(tmp_path, monkeypatch) -> Layout:
     return Layout.default()
 
 
-def test_it_does_not_take_the_place_of_a_cluster_that_is_up(layout):
-    layout.run.mkdir(parents=True)
-    with pytest.raises(ClusterError, match="is up or not whole; `down` first"), bare_cluster():
-        pass
-
-
 def test_without_programs_it_says_where_they_come_from(layout):
     with pytest.raises(ClusterError, match=r"hack\.cluster binaries"), bare_cluster():
         pass

@@ -88,7 +88,9 @@ def test_each_node_has_a_certificate_for_its_name_and_address():
 
 
 def test_kubeconfig_carries_its_certificates():
-    text = pki.render_kubeconfig("admin", authority=b"a", certificate=b"b", key=b"c")
+    text = pki.render_kubeconfig(
+        "admin", server="https://127.0.0.1:16443", authority=b"a", certificate=b"b", key=b"c"
+    )
     document = json.loads(text)
     assert document["clusters"][0]["cluster"]["server"] == "https://127.0.0.1:16443"
     assert document["users"][0]["user"] == {
