@@ -155,6 +155,11 @@ class RuntimeSettings(ListenerSettings):
 
     # --- HTTP
     port: int = Field(HTTP_PORT, ge=0, le=65535, description="Port of the OpenAI API.")
+    console: bool = Field(
+        default=True,
+        description="Serve a page at / to talk to the model and to watch the engine. It shows the"
+        " start of cached prompts to whoever may ask (has a key, where keys are wanted).",
+    )
     drain_seconds: float = Field(
         30.0, ge=0, description="After SIGTERM, how long running requests may go on."
     )

@@ -26,6 +26,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from radixloom_runtime.cache.host_tier import NO_KEY, Copy, HostTier, Key, keys_after
+from radixloom_runtime.cache.outline import Outlined, outline
 from radixloom_runtime.cache.pages import PageAllocator
 from radixloom_runtime.cache.radix import Match, Node, RadixTree
 
@@ -226,6 +227,12 @@ class Ledger:
         page_ids = self._tree.evict(self._tree.num_evictable)
         self._allocator.give_back(page_ids)
         return len(page_ids)
+
+    def outline(self, *, max_nodes: int, max_ids: int) -> tuple[int, int, list[Outlined]]:
+        """Return how many nodes and pages the tree has, and a bounded picture of it."""
+        pinned = {node for end in self._pinned for node in end.path()}
+        told = outline(self._tree.root, pinned, max_nodes=max_nodes, max_ids=max_ids)
+        return self._tree.num_nodes, self._tree.num_pages, told
 
     def check(self, leases: Iterable[Lease]) -> None:
         """Assert that each page is in one place, given all leases that are open."""

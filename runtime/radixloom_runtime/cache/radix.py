@@ -39,7 +39,16 @@ _SWEEP_ABOVE = 64
 class Node:
     """A run of pages after its parent's; the root has none."""
 
-    __slots__ = ("children", "holders", "keys", "let_go_at", "page_ids", "parent", "token_ids")
+    __slots__ = (
+        "children",
+        "finds",
+        "holders",
+        "keys",
+        "let_go_at",
+        "page_ids",
+        "parent",
+        "token_ids",
+    )
 
     def __init__(
         self, parent: "Node | None", token_ids: tuple[int, ...], page_ids: list[int]
@@ -49,6 +58,8 @@ class Node:
         self.page_ids = page_ids
         self.children: dict[_Key, Node] = {}
         self.holders = 0
+        self.finds = 0
+        """How often a prompt was found to go on here, for people to see."""
         self.let_go_at = 0
         """Tick at which the last holder left; orders eviction."""
         self.keys: list[Key] | None = None
@@ -85,6 +96,11 @@ class RadixTree:
         self._tick = 0
 
     # --- looking
+
+    @property
+    def num_nodes(self) -> int:
+        """Nodes below the root."""
+        return self._num_nodes
 
     def match(self, token_ids: Tokens, max_pages: int) -> Match:
         """Measure the longest known prefix, at most `max_pages`; changes nothing."""
@@ -134,6 +150,7 @@ class RadixTree:
             end = node if count == len(node.page_ids) else self._split(node, count)
             page_ids += end.page_ids
         for node in end.path():
+            node.finds += 1
             self._add_holder(node)
         return end, page_ids
 
@@ -216,7 +233,7 @@ class RadixTree:
         parent = node.parent
         assert parent is not None
         upper = Node(parent, node.token_ids[:cut], node.page_ids[:count])
-        upper.holders, upper.let_go_at = node.holders, node.let_go_at
+        upper.holders, upper.let_go_at, upper.finds = node.holders, node.let_go_at, node.finds
         if node.keys is not None:
             upper.keys, node.keys = node.keys[:count], node.keys[count:]
         parent.children[upper.token_ids[: self._page_tokens]] = upper

@@ -20,6 +20,7 @@ from radixloom_runtime.engine.meter import Meter
 from radixloom_runtime.errors import EngineError
 from radixloom_runtime.scheduler.backpressure import DEFAULT_RETRY_SECONDS
 from radixloom_runtime.scheduler.guide import Guide
+from radixloom_runtime.scheduler.looking import look
 from radixloom_runtime.scheduler.scheduler import Scheduler
 from radixloom_runtime.scheduler.stopping import lost_in_grammar
 from radixloom_runtime.wire.messages import (
@@ -27,6 +28,7 @@ from radixloom_runtime.wire.messages import (
     Drain,
     EngineMessage,
     Flush,
+    Look,
     Pause,
     Pin,
     Rejected,
@@ -146,6 +148,8 @@ class EngineLoop:
                 self._abort(request_id)
             case Flush():
                 self._link.send([self._scheduler.flush(message)])
+            case Look():
+                self._link.send([look(message, self._scheduler.ledgers)])
             case Unpin():
                 self._link.send([self._scheduler.unpin(message)])
             case Pin():

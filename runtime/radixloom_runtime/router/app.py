@@ -38,9 +38,10 @@ streams must go on."""
 
 LEADERS_OWN = frozenset(
     {"/flush_cache", "/pin_prefix", "/unpin_prefix", "/abort_request"}
+    | {"/get_engine_stats", "/get_prefix_tree"}
     | {"/pause_generation", "/continue_generation", "/start_profile", "/stop_profile"}
 )
-"""Commands to one process; through a router, nobody could say which."""
+"""Of one process; through a router, nobody could say which."""
 
 log = structlog.get_logger()
 

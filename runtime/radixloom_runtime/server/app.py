@@ -20,8 +20,10 @@ from radixloom_runtime.server import (
     cache_control,
     chat,
     completions,
+    console_page,
     control,
     dialects,
+    engine_view,
     health,
     native,
     native_info,
@@ -50,6 +52,7 @@ ENDPOINTS = frozenset(
     | {"/tokenize", "/detokenize"}
     | {"/abort_request", "/pause_generation", "/continue_generation"}
     | {"/start_profile", "/stop_profile"}
+    | {"/", "/get_engine_stats", "/get_prefix_tree"}
     | {"/generate", "/get_model_info", "/get_server_info", "/get_load"}
     | {"/healthz", "/startupz", "/readyz", "/metrics", "/version"}
 )
@@ -157,11 +160,20 @@ def build(service: Service) -> FastAPI:
         for each in _ROUTERS:
             app.include_router(each, responses=everywhere)
         app.include_router(anthropic.router)
+        if service.has_console:
+            _add_console(app, service)
     app.include_router(health.router)
     app.add_exception_handler(RequestError, _on_request_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_middleware(Frame, service=service, endpoints=ENDPOINTS)
     return app
+
+
+def _add_console(app: FastAPI, service: Service) -> None:
+    app.state.tree_view = engine_view.TreeView(service.engine)
+    app.include_router(engine_view.router, responses=statuses.errors(*statuses.EVERYWHERE))
+    app.include_router(console_page.router)
+    app.mount(console_page.PATH, console_page.Assets())
 
 
 async def _on_request_error(request: Request, error: Exception) -> Response:

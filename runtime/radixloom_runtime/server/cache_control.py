@@ -25,6 +25,7 @@ from radixloom_runtime.server.schema_chat import Message
 from radixloom_runtime.server.service import Service, service_of
 from radixloom_runtime.wire.messages import (
     CacheChanged,
+    CacheLook,
     Done,
     Flush,
     Pin,
@@ -157,7 +158,7 @@ def _done(reply: Reply) -> CacheChanged:
     match reply:
         case CacheChanged():
             return reply
-        case Done():
+        case Done() | CacheLook():
             raise AssertionError("the cache's questions are answered by CacheChanged")
         case EngineLost(message):
             raise EngineLostError(f"the engine ended: {message}", code="engine_lost")

@@ -16,12 +16,14 @@ from radixloom_runtime.wire.channels import ServerChannel
 from radixloom_runtime.wire.messages import (
     Abort,
     CacheChanged,
+    CacheLook,
     Done,
     Drain,
     EngineMessage,
     Failed,
     Flush,
     Followers,
+    Look,
     Output,
     Pause,
     Pin,
@@ -40,10 +42,10 @@ from radixloom_runtime.wire.messages import (
     Unpin,
 )
 
-Question = Flush | Pin | Unpin | Pause | Resume | StartProfile | StopProfile
+Question = Flush | Pin | Unpin | Look | Pause | Resume | StartProfile | StopProfile
 """What is not about an answer."""
 
-Reply = CacheChanged | Done | Rejected | TimedOut | EngineLost
+Reply = CacheChanged | CacheLook | Done | Rejected | TimedOut | EngineLost
 """To a question."""
 
 
@@ -137,7 +139,7 @@ class EngineClient:
         match message:
             case Output():
                 self._hand_over(message, is_last=message.finish_reason is not None)
-            case CacheChanged() | Done():
+            case CacheChanged() | CacheLook() | Done():
                 self._reply(message)
             case Rejected() | TimedOut() if message.request_id in self._replies:
                 self._reply(message)
@@ -146,7 +148,7 @@ class EngineClient:
             case Starting() | Ready() | Stats() | Followers() | StopWanted() | Failed():
                 self._on_state(message)
 
-    def _reply(self, message: CacheChanged | Done | Rejected | TimedOut) -> None:
+    def _reply(self, message: CacheChanged | CacheLook | Done | Rejected | TimedOut) -> None:
         reply = self._replies.get(message.request_id)
         if reply is not None and not reply.done():
             reply.set_result(message)

@@ -19,6 +19,8 @@ from radixloom_runtime.settings import ENV_PREFIX
 
 OPEN_PATHS = frozenset({"/healthz", "/startupz", "/readyz", "/metrics", "/version"})
 """Probes and scrapes carry no key."""
+_CONSOLE, _CONSOLE_FILES = "/", "/console/"
+"""Nor do links to a page, which asks for one itself."""
 
 _BEARER = "bearer "
 _KEY = re.compile(r"[\x21-\x7e]+")
@@ -39,7 +41,7 @@ class Keys:
 
     def check(self, path: str, headers: Headers) -> None:
         """Raise `UnauthorizedError` unless a request to `path` may be answered."""
-        if not self._digests or path in OPEN_PATHS:
+        if not self._digests or _is_open(path):
             return
         presented = presented_key(headers)
         if not presented:
@@ -54,6 +56,10 @@ class Keys:
                 "the API key is none of this server's; ask its operator for one",
                 code="invalid_api_key",
             )
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path == _CONSOLE or path.startswith(_CONSOLE_FILES)
 
 
 def presented_key(headers: Headers) -> str:

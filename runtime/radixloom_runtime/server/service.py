@@ -26,6 +26,8 @@ class Service:
     keys: Keys = field(default_factory=Keys)
     """Who may ask."""
     max_body_bytes: int = MAX_BODY_BYTES
+    has_console: bool = True
+    """Whether there is a page at `/`, and what it shows of the engine."""
     in_flight: InFlight = field(default_factory=InFlight)
     responses: ResponseStore = field(default_factory=ResponseStore)
 

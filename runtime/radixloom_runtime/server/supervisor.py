@@ -85,6 +85,7 @@ class Supervisor:
             settings.request_timeout,
             keys.load(settings),
             settings.max_body_bytes,
+            settings.console,
         )
 
     def stop(self) -> None:

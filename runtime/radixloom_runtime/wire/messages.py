@@ -2,12 +2,12 @@
 
     server process                        engine process
         Submit, Abort, Drain    ─────►    engine/loop
-        Flush, Pin, Unpin,
+        Flush, Pin, Unpin, Look,
         Pause, Resume,
         StartProfile, StopProfile
         Starting, Ready,        ◄─────
         Output, Rejected, TimedOut,
-        CacheChanged, Done,
+        CacheChanged, CacheLook, Done,
         Stats, Followers, StopWanted,
         Failed
 
@@ -16,7 +16,7 @@ Token ids only: text lives in the server process. Unknown tags and fields are re
 
 import msgspec
 
-WIRE_VERSION = 8
+WIRE_VERSION = 9
 """Bumped with every change of a struct below; both ends refuse another version."""
 
 
@@ -102,6 +102,16 @@ class Unpin(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_
     """`request_id` of the Pin."""
 
 
+class Look(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Tell what the prefix cache holds, within bounds."""
+
+    request_id: str
+    max_nodes: int
+    """Of each group's tree."""
+    max_ids: int
+    """Of each node: the tokens that it begins with."""
+
+
 class Pause(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
     """Finish the step in flight, then plan none until Resume or Drain."""
 
@@ -131,7 +141,17 @@ class StopProfile(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_un
 
 
 ServerMessage = (
-    Submit | Abort | Drain | Flush | Pin | Unpin | Pause | Resume | StartProfile | StopProfile
+    Submit
+    | Abort
+    | Drain
+    | Flush
+    | Pin
+    | Unpin
+    | Look
+    | Pause
+    | Resume
+    | StartProfile
+    | StopProfile
 )
 
 
@@ -192,6 +212,39 @@ class CacheChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_u
     request_id: str
     num_tokens: int
     """Dropped, pinned, or unpinned (0: there was no such pin)."""
+
+
+class CachedNode(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """Pages of the prefix tree that follow one another without a branch."""
+
+    parent: int | None
+    """Its place among the told nodes, which is before this one's; None: the root."""
+    first_ids: list[int]
+    num_pages: int
+    num_holders: int
+    """Running requests and pins that use it."""
+    num_finds: int
+    """How often a prompt was found to go on here."""
+    num_children: int
+    """Those that are not told included."""
+    is_pinned: bool
+
+
+class CachedTree(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The prefix tree of a group."""
+
+    num_nodes: int
+    num_pages: int
+    nodes: list[CachedNode]
+    """Lately used ones first."""
+
+
+class CacheLook(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """The answer to a Look; `trees` has one for each group."""
+
+    request_id: str
+    page_tokens: int
+    trees: list[CachedTree]
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
@@ -292,4 +345,4 @@ class Failed(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
 StateMessage = Starting | Ready | Stats | Followers | StopWanted | Failed
 """What the engine says of itself rather than of a request."""
 
-EngineMessage = Output | Rejected | TimedOut | CacheChanged | Done | StateMessage
+EngineMessage = Output | Rejected | TimedOut | CacheChanged | CacheLook | Done | StateMessage

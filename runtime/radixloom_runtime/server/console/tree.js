@@ -1,0 +1,108 @@
+// The prefix tree, twice: as shares of what is cached (for the eye alone), and as an outline.
+
+import { byId, element } from "./elements.js";
+
+const ROW = 26;
+const NARROW = 0.03;
+
+let shown = "";
+
+/** Show the answer of /get_prefix_tree, if it is another than before. */
+export function showTree(told) {
+  const text = JSON.stringify(told);
+  if (text === shown) return;
+  shown = text;
+  const trees = told.trees.map(grown);
+  byId("tree-summary").textContent = summaryOf(told);
+  drawFlame(trees);
+  const scroll = byId("tree").scrollTop;
+  byId("tree").replaceChildren(...trees.filter((tree) => tree.roots.length).map(outline));
+  byId("tree").scrollTop = scroll;
+}
+
+function summaryOf({ trees, page_tokens: pageTokens }) {
+  const sum = (name) => trees.reduce((total, tree) => total + tree[name], 0);
+  const told = trees.reduce((total, tree) => total + tree.nodes.length, 0);
+  const nodes = sum("num_nodes");
+  if (!nodes) return "Nothing is cached: no prompt has filled a page yet, or the cache is off.";
+  const rest = told < nodes ? `, the ${told} lately used ones are shown` : "";
+  const tokens = sum("num_tokens").toLocaleString("en");
+  return `${tokens} tokens cached in ${many(nodes, "node")}${rest}; a page has ${pageTokens} tokens.`;
+}
+
+/** Tie nodes to their children, with the tokens of all that is below. */
+function grown({ nodes, num_tokens: total }) {
+  const tied = nodes.map((node) => ({ ...node, children: [], size: node.num_tokens }));
+  for (const node of tied.toReversed()) {
+    if (node.parent === null) continue;
+    tied[node.parent].children.unshift(node);
+    tied[node.parent].size += node.size;
+  }
+  return { roots: tied.filter((node) => node.parent === null), total };
+}
+
+const stateOf = (node) => (node.is_pinned ? "pinned" : node.num_users ? "held" : "idle");
+const plain = (text) => text.replaceAll("\n", "↵").replaceAll("\uFFFD", "·");
+const many = (count, thing) => `${count.toLocaleString("en")} ${thing}${count === 1 ? "" : "s"}`;
+
+function about(node) {
+  const parts = [many(node.num_tokens, "token"), many(node.num_pages, "page")];
+  parts.push(many(node.num_hits, "hit"));
+  if (node.num_users) parts.push(`in use by ${node.num_users}`);
+  if (node.is_pinned) parts.push("pinned");
+  return parts.join(" · ");
+}
+
+// --- shares
+
+function drawFlame(trees) {
+  const boxes = [];
+  const total = trees.reduce((sum, tree) => sum + tree.total, 0);
+  let left = 0;
+  for (const { roots, total: size } of trees) {
+    const end = roots.reduce((at, node) => box(boxes, node, at, 0, total), left);
+    left += size;
+    if (end < left) boxes.push(bar("untold", "", end / total, (left - end) / total, 0));
+  }
+  const rows = Math.max(0, ...boxes.map(({ depth }) => depth + 1));
+  byId("flame").style.height = `${rows * ROW}px`;
+  byId("flame").replaceChildren(...boxes.map(({ node }) => node));
+}
+
+/** Add the node's box and those below it; return where it ends. */
+function box(boxes, node, left, depth, total) {
+  const made = bar(stateOf(node), plain(node.text), left / total, node.size / total, depth);
+  made.node.title = `${plain(node.text)}\n${about(node)}`;
+  boxes.push(made);
+  node.children.reduce((at, child) => box(boxes, child, at, depth + 1, total), left);
+  return left + node.size;
+}
+
+function bar(state, text, left, width, depth) {
+  const isNarrow = width < NARROW;
+  const node = element("div", { class: isNarrow ? `${state} narrow` : state }, isNarrow ? "" : text);
+  node.style.left = `${100 * left}%`;
+  node.style.width = `${100 * width}%`;
+  node.style.top = `${depth * ROW}px`;
+  return { node, depth };
+}
+
+// --- outline
+
+function outline({ roots }) {
+  return element("ul", {}, ...roots.map(item));
+}
+
+function item(node) {
+  const more = node.num_children - node.children.length;
+  const row = element(
+    "div",
+    { class: `node ${stateOf(node)}` },
+    element("span", { class: "mark" }),
+    element("span", { class: "start" }, plain(node.text) + (node.is_whole_text ? "" : " …")),
+    element("span", { class: "about" }, about(node)),
+    more > 0 ? element("span", { class: "more" }, `and ${many(more, "older branch")}`.replace(/branchs$/, "branches")) : null,
+  );
+  const below = node.children.length ? outline({ roots: node.children }) : null;
+  return element("li", {}, row, below);
+}
