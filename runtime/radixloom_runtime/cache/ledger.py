@@ -228,11 +228,11 @@ class Ledger:
         self._allocator.give_back(page_ids)
         return len(page_ids)
 
-    def outline(self, *, max_nodes: int, max_ids: int) -> tuple[int, int, list[Outlined]]:
-        """Return how many nodes and pages the tree has, and a bounded picture of it."""
+    def outline(self, *, max_nodes: int, max_ids: int) -> tuple[int, list[Outlined]]:
+        """Return how many pages the tree has, and a bounded picture of it."""
         pinned = {node for end in self._pinned for node in end.path()}
         told = outline(self._tree.root, pinned, max_nodes=max_nodes, max_ids=max_ids)
-        return self._tree.num_nodes, self._tree.num_pages, told
+        return self._tree.num_pages, told
 
     def check(self, leases: Iterable[Lease]) -> None:
         """Assert that each page is in one place, given all leases that are open."""

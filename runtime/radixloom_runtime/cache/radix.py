@@ -97,11 +97,6 @@ class RadixTree:
 
     # --- looking
 
-    @property
-    def num_nodes(self) -> int:
-        """Nodes below the root."""
-        return self._num_nodes
-
     def match(self, token_ids: Tokens, max_pages: int) -> Match:
         """Measure the longest known prefix, at most `max_pages`; changes nothing."""
         num_pages = num_evictable = 0

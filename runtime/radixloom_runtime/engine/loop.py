@@ -25,6 +25,8 @@ from radixloom_runtime.scheduler.scheduler import Scheduler
 from radixloom_runtime.scheduler.stopping import lost_in_grammar
 from radixloom_runtime.wire.messages import (
     Abort,
+    CacheChanged,
+    CacheLook,
     Drain,
     EngineMessage,
     Flush,
@@ -146,12 +148,8 @@ class EngineLoop:
                 self._submit(message)
             case Abort(request_id):
                 self._abort(request_id)
-            case Flush():
-                self._link.send([self._scheduler.flush(message)])
-            case Look():
-                self._link.send([look(message, self._scheduler.ledgers)])
-            case Unpin():
-                self._link.send([self._scheduler.unpin(message)])
+            case Flush() | Unpin() | Look():
+                self._link.send([self._about_cache(message)])
             case Pin():
                 self._pin(message)
             case Pause() | Resume() | StartProfile() | StopProfile():
@@ -160,6 +158,15 @@ class EngineLoop:
                 log.info("engine.draining", running=self._scheduler.num_running)
                 self._is_draining = True
                 self._controls.is_paused = False
+
+    def _about_cache(self, message: Flush | Unpin | Look) -> CacheChanged | CacheLook:
+        match message:
+            case Flush():
+                return self._scheduler.flush(message)
+            case Unpin():
+                return self._scheduler.unpin(message)
+            case Look():
+                return look(message, self._scheduler.ledgers)
 
     def _submit(self, submit: Submit) -> None:
         if self._is_draining:

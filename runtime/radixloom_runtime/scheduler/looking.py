@@ -18,8 +18,8 @@ def look(wanted: Look, ledgers: Iterable[Ledger]) -> CacheLook:
 
 
 def _tree(wanted: Look, ledger: Ledger) -> CachedTree:
-    num_nodes, num_pages, told = ledger.outline(max_nodes=wanted.max_nodes, max_ids=wanted.max_ids)
-    return CachedTree(num_nodes=num_nodes, num_pages=num_pages, nodes=list(map(_node, told)))
+    num_pages, told = ledger.outline(max_nodes=wanted.max_nodes, max_ids=wanted.max_ids)
+    return CachedTree(num_pages=num_pages, nodes=list(map(_node, told)))
 
 
 def _node(node: Outlined) -> CachedNode:

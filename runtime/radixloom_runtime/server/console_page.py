@@ -6,11 +6,9 @@ for is guarded like any other request.
 """
 
 from pathlib import Path
-from typing import cast
 
 from fastapi import APIRouter
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,7 +28,7 @@ router = APIRouter()
 
 
 @router.get("/", include_in_schema=False)
-async def page(request: Request) -> Response:
+async def page() -> Response:
     """Show the console."""
     return FileResponse(FOLDER / "index.html", headers=HEADERS)
 
@@ -46,7 +44,7 @@ class Assets:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=cast("Scope", message)).update(HEADERS)
+                MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
         await self._files(scope, receive, send_guarded)

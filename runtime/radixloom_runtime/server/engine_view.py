@@ -85,7 +85,6 @@ async def get_prefix_tree(request: Request) -> Response:
 
 def _tree(tree: CachedTree, page_tokens: int, tokenizer: Tokenizer) -> dict[str, Any]:
     return {
-        "num_nodes": tree.num_nodes,
         "num_tokens": tree.num_pages * page_tokens,
         "nodes": [_node(node, page_tokens, tokenizer) for node in tree.nodes],
     }

@@ -233,7 +233,6 @@ class CachedNode(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_
 class CachedTree(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The prefix tree of a group."""
 
-    num_nodes: int
     num_pages: int
     nodes: list[CachedNode]
     """Lately used ones first."""

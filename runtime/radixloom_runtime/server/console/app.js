@@ -8,7 +8,7 @@ import { EngineView } from "./engine.js";
 const STARTING_MS = 1000;
 const READY_MS = 5000;
 const VIEWS = ["chat", "engine"];
-const THEMES = ["system", "light", "dark"];
+const THEMES = ["Auto", "Light", "Dark"];
 
 const chat = new Chat(askForKey);
 const engine = new EngineView(askForKey);
@@ -131,19 +131,22 @@ byId("key-field").value = keptKey();
 
 // --- light and dark
 
+const keptTheme = () => localStorage.getItem("radixloom.theme") ?? "Auto";
+
 function showTheme(theme) {
-  if (theme === "system") delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = theme;
-  byId("theme").textContent = `Theme: ${theme}`;
+  if (theme === "Auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme.toLowerCase();
+  byId("theme").textContent = theme;
+  byId("theme").setAttribute("aria-label", `Theme: ${theme}`);
 }
 
 byId("theme").addEventListener("click", () => {
-  const current = localStorage.getItem("radixloom.theme") ?? "system";
+  const current = keptTheme();
   const next = THEMES[(THEMES.indexOf(current) + 1) % THEMES.length];
   localStorage.setItem("radixloom.theme", next);
   showTheme(next);
 });
 
-showTheme(localStorage.getItem("radixloom.theme") ?? "system");
+showTheme(keptTheme());
 open(VIEWS.includes(location.hash.slice(1)) ? location.hash.slice(1) : "chat");
 look();

@@ -51,12 +51,12 @@ export class Chart {
 
   #draw(sample) {
     const { format, floor, ceiling, beside, besideTitle } = this.#figure;
-    const top = ceiling ?? Math.max(floor, ...this.#values.map((value) => value ?? 0)) * 1.08;
+    const top = ceiling ?? roundUp(Math.max(floor, ...this.#values.map((value) => value ?? 0)));
     trace(this.#layers[0], this.#values, top);
     trace(this.#layers[1], this.#beside, top);
     this.#now.textContent = this.summary()[0];
     if (beside) this.#now.append(element("small", {}, `  + ${format(sample[beside])} ${besideTitle}`));
-    this.#scale.textContent = ceiling ? "" : `to ${format(top)}`;
+    this.#scale.textContent = ceiling ? "" : `0 – ${top.toLocaleString("en")}`;
   }
 
   #tell() {
@@ -64,6 +64,12 @@ export class Chart {
     const label = `${this.#figure.title}, last two minutes: now ${now}, mean ${mean}, most ${most}`;
     this.#drawing.setAttribute("aria-label", label);
   }
+}
+
+/** The next of 1, 2, 4, 10, 20, 40, ... */
+function roundUp(value) {
+  const unit = 10 ** Math.floor(Math.log10(value));
+  return unit * [1, 2, 4, 10].find((step) => step * unit >= value);
 }
 
 function keep(values, value) {

@@ -21,14 +21,16 @@ export function showTree(told) {
 }
 
 function summaryOf({ trees, page_tokens: pageTokens }) {
-  const sum = (name) => trees.reduce((total, tree) => total + tree[name], 0);
-  const told = trees.reduce((total, tree) => total + tree.nodes.length, 0);
-  const nodes = sum("num_nodes");
-  if (!nodes) return "Nothing is cached: no prompt has filled a page yet, or the cache is off.";
-  const rest = told < nodes ? `, the ${told} lately used ones are shown` : "";
-  const tokens = sum("num_tokens").toLocaleString("en");
-  return `${tokens} tokens cached in ${many(nodes, "node")}${rest}; a page has ${pageTokens} tokens.`;
+  const nodes = trees.flatMap((tree) => tree.nodes);
+  const told = tokensOf(nodes);
+  const total = tokensOf(trees);
+  if (!total) return "Nothing is cached: no prompt has filled a page yet, or the cache is off.";
+  const rest = told < total ? `, of which the ${many(told, "token")} used last are shown` : "";
+  const size = `${many(total, "token")} cached${rest}, in ${many(nodes.length, "node")}`;
+  return `${size}. A page has ${many(pageTokens, "token")}.`;
 }
+
+const tokensOf = (things) => things.reduce((sum, thing) => sum + thing.num_tokens, 0);
 
 /** Tie nodes to their children, with the tokens of all that is below. */
 function grown({ nodes, num_tokens: total }) {
@@ -101,7 +103,7 @@ function item(node) {
     element("span", { class: "mark" }),
     element("span", { class: "start" }, plain(node.text) + (node.is_whole_text ? "" : " …")),
     element("span", { class: "about" }, about(node)),
-    more > 0 ? element("span", { class: "more" }, `and ${many(more, "older branch")}`.replace(/branchs$/, "branches")) : null,
+    more > 0 ? element("span", { class: "more" }, `and ${many(more, "older node")} below`) : null,
   );
   const below = node.children.length ? outline({ roots: node.children }) : null;
   return element("li", {}, row, below);
