@@ -238,9 +238,7 @@ def _other(path: str, kind: type[BaseModel]) -> str:
 
 def _endpoints() -> Iterable[str]:
     """List what the application answers; it is built, not started."""
-    built = app.build(
-        cast("Any", SimpleNamespace(lifecycle=Lifecycle(), has_console=True, engine=None))
-    )
+    built = app.build(cast("Any", SimpleNamespace(lifecycle=Lifecycle(), has_console=True)))
     for path, methods in built.openapi()["paths"].items():
         for method, described in methods.items():
             meaning = _line(described["description"]).partition(". ")[0].removesuffix(".")

@@ -161,7 +161,7 @@ def build(service: Service) -> FastAPI:
             app.include_router(each, responses=everywhere)
         app.include_router(anthropic.router)
         if service.has_console:
-            _add_console(app, service)
+            _add_console(app)
     app.include_router(health.router)
     app.add_exception_handler(RequestError, _on_request_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -169,8 +169,7 @@ def build(service: Service) -> FastAPI:
     return app
 
 
-def _add_console(app: FastAPI, service: Service) -> None:
-    app.state.tree_view = engine_view.TreeView(service.engine)
+def _add_console(app: FastAPI) -> None:
     app.include_router(engine_view.router, responses=statuses.errors(*statuses.EVERYWHERE))
     app.include_router(console_page.router)
     app.mount(console_page.PATH, console_page.Assets())

@@ -11,6 +11,7 @@ from radixloom_runtime.server.in_flight import InFlight
 from radixloom_runtime.server.keys import Keys
 from radixloom_runtime.server.lifecycle import Lifecycle
 from radixloom_runtime.server.responses.store import ResponseStore
+from radixloom_runtime.server.tree_view import TreeView
 from radixloom_runtime.settings import MAX_BODY_BYTES
 
 
@@ -28,6 +29,7 @@ class Service:
     max_body_bytes: int = MAX_BODY_BYTES
     has_console: bool = True
     """Whether there is a page at `/`, and what it shows of the engine."""
+    tree_view: TreeView = field(default_factory=TreeView)
     in_flight: InFlight = field(default_factory=InFlight)
     responses: ResponseStore = field(default_factory=ResponseStore)
 

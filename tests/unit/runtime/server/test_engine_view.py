@@ -1,20 +1,11 @@
 """What the console's live view asks for, from HTTP to a real engine with the toy runner."""
 
-import asyncio
 from collections.abc import Iterator
-from typing import cast
 
 import pytest
 from support.http_server import HttpServer, echo_engine
 from support.tiny import tiny_tokenizer
 from support.toy_engine import toy_engine
-
-from radixloom_runtime.server import engine_view
-from radixloom_runtime.server.engine_client import EngineClient, Question, Reply
-from radixloom_runtime.server.engine_view import TreeView
-from radixloom_runtime.server.inbox import EngineLost
-from radixloom_runtime.server.problems import EngineLostError
-from radixloom_runtime.wire.messages import CacheLook
 
 KEY = "sk-let-me-in"
 PROMPT = [*range(1, 18)]
@@ -60,50 +51,3 @@ def test_the_stats_are_levels_and_totals(server: HttpServer):
 def test_where_keys_are_wanted_they_guard_the_view(path: str):
     with HttpServer(echo_engine(), wait=False, api_key=KEY) as locked:
         assert locked.client.get(path).status_code == 401
-
-
-class _Asked:
-    """The engine's client, as far as a view uses it."""
-
-    def __init__(self, reply: Reply) -> None:
-        self.reply = reply
-        self.questions: list[Question] = []
-
-    async def ask(self, message: Question) -> Reply:
-        self.questions.append(message)
-        await asyncio.sleep(0)
-        return self.reply
-
-
-TOLD = CacheLook(request_id="look", page_tokens=4, trees=[])
-
-
-def test_however_many_look_at_once_the_engine_is_asked_once():
-    asked = _Asked(TOLD)
-
-    async def many():
-        view = TreeView(cast("EngineClient", asked))
-        return await asyncio.gather(*(view.look() for _ in range(20)))
-
-    assert asyncio.run(many()) == [TOLD] * 20
-    assert len(asked.questions) == 1
-
-
-def test_what_is_stale_is_asked_again(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(engine_view, "FRESH_SECONDS", -1.0)
-    asked = _Asked(TOLD)
-
-    async def twice():
-        view = TreeView(cast("EngineClient", asked))
-        await view.look()
-        await view.look()
-
-    asyncio.run(twice())
-    assert len(asked.questions) == 2
-
-
-def test_a_lost_engine_is_an_error_and_is_not_remembered_as_an_answer():
-    view = TreeView(cast("EngineClient", _Asked(EngineLost("it ended"))))
-    for _ in range(2):
-        with pytest.raises(EngineLostError, match="it ended"):
-            asyncio.run(view.look())

@@ -14,7 +14,9 @@ from support.toy_engine import toy_engine
 from radixloom_runtime.server import app
 from radixloom_runtime.server.lifecycle import Lifecycle
 
-DOCUMENT = app.build(cast("Any", SimpleNamespace(lifecycle=Lifecycle()))).openapi()
+DOCUMENT = app.build(
+    cast("Any", SimpleNamespace(lifecycle=Lifecycle(), has_console=True))
+).openapi()
 OPERATIONS = [
     (method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods
 ]
