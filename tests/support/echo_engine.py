@@ -74,6 +74,8 @@ class EchoEngine:
             kv_cache_tokens=4096,
             page_tokens=16,
             max_running_requests=MAX_OPEN,
+            embed_dim=4,
+            has_head=True,
             dtype="float32",
             kv_cache_dtype="float32",
             device="echo",

@@ -15,6 +15,8 @@ def ready(**changes: Any) -> Ready:
         "kv_cache_tokens": 1000,
         "page_tokens": 4,
         "max_running_requests": 4,
+        "embed_dim": 4,
+        "has_head": True,
         "dtype": "float32",
         "kv_cache_dtype": "float32",
         "device": "none",

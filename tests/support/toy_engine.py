@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from support.toy_runner import VOCAB_SIZE, ToyHandle, ToyRunner
+from support.toy_runner import EMBED_DIM, VOCAB_SIZE, ToyHandle, ToyRunner
 
 from radixloom_runtime.engine.launch import engine_command
 from radixloom_runtime.engine.main import main
@@ -78,6 +78,8 @@ def build_toy(settings: RuntimeSettings, progress: Callable[[Starting], None]) -
         kv_cache_tokens=limits.num_pages * page_tokens,
         page_tokens=page_tokens,
         max_running_requests=limits.max_rows,
+        embed_dim=EMBED_DIM,
+        has_head=True,
         dtype="int",
         kv_cache_dtype="int",
         device="toy",

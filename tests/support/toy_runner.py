@@ -40,6 +40,7 @@ from radixloom_runtime.wire.plan import (
 )
 
 VOCAB_SIZE = 53
+EMBED_DIM = 4
 LOOPING = 3
 """Seeds with this remainder by 4 give answers that repeat themselves."""
 
@@ -74,6 +75,30 @@ def top_of(tokens: list[int], count: int) -> Top:
     ids = ranked[:count]
     logprobs = [logprob_of(tokens, token_id) for token_id in ids]
     return Top(np.array(ids, np.int32), np.array(logprobs, np.float32))
+
+
+def state_of(tokens: list[int]) -> np.ndarray:
+    """The hidden state that the toy has after `tokens`; exact in float32, and so are its sums."""
+    token_id = tokens[-1]
+    return np.array([token_id, len(tokens), sum(tokens) % 64, 1], np.float32)
+
+
+def score_of(tokens: list[int], token_id: int) -> float:
+    """The logit that the toy gives to `token_id` after `tokens`."""
+    return float((sum(tokens) + 3 * token_id) % 32)
+
+
+def expected_vector(submit: Submit) -> bytes:
+    """What a request gets that asks for a vector; empty for others."""
+    prompt = submit.prompt_ids
+    states = [state_of(prompt[: end + 1]) for end in range(len(prompt))]
+    vectors = {
+        "last": states[-1],
+        "first": states[0],
+        "mean": np.sum(states, axis=0, dtype=np.float32) / np.float32(len(states)),
+        None: np.array([score_of(prompt, each) for each in submit.scored_ids], np.float32),
+    }
+    return vectors[submit.pooling].astype("<f4").tobytes()
 
 
 def expected_tokens(submit: Submit, limits: Limits) -> tuple[list[int], str]:
@@ -280,13 +305,29 @@ class ToyRunner:
         tokens = [token_id for token_id, _ in found]
         prompt_logprobs, prompt_tops = self._judge_prompt(chunk, tokens)
         if not chunk.samples:
-            return ChunkResult(None, prompt_logprobs=prompt_logprobs, prompt_tops=prompt_tops)
+            return ChunkResult(
+                None,
+                prompt_logprobs=prompt_logprobs,
+                prompt_tops=prompt_tops,
+                **self._vectors(chunk, tokens),
+            )
         token_id, *further = self._sample(row, tokens, chunk.guessed_ids)
         row.history += [token_id, *further]
         row.has_sampled = True
         top = None if chunk.top_logprobs is None else top_of(tokens, chunk.top_logprobs)
         logprob = 0.0 if chunk.top_logprobs is None else logprob_of(tokens, token_id)
         return ChunkResult(token_id, logprob, top, prompt_logprobs, prompt_tops, tuple(further))
+
+    def _vectors(self, chunk: Chunk, tokens: list[int]) -> dict[str, np.ndarray]:
+        first, last = (chunk.start + place for place in chunk.pooled)
+        found: dict[str, np.ndarray] = {}
+        if chunk.pooled[1]:
+            states = [state_of(tokens[: place + 1]) for place in range(first, last)]
+            found["pooled"] = np.sum(states, axis=0, dtype=np.float32)
+        if chunk.scored_ids:
+            scores = [score_of(tokens, token_id) for token_id in chunk.scored_ids]
+            found["scores"] = np.array(scores, np.float32)
+        return found
 
     def _sample(self, row: _Row, tokens: list[int], guessed_ids: tuple[int, ...]) -> list[int]:
         """The token after `tokens`, and one after each guess as long as they are right."""

@@ -103,6 +103,9 @@ class ModelConfig:
     """How the checkpoint's matrices are stored, or what the settings make of them."""
     embed_scale: float | None = None
     logit_soft_cap: float | None = None
+    has_head: bool = True
+    """False: the checkpoint has no output layer, and is for embeddings alone; the table of
+    embeddings stands in its place, and what it scores means nothing."""
     unit_head: bool = False
     """Each column of the output layer is divided by its length."""
 

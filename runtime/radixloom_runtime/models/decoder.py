@@ -101,9 +101,13 @@ class Decoder(nnx.Module):
             x = x * jnp.asarray(c.embed_scale, x.dtype)
         return self.stack(x, history, StepInput(cos, sin, batch, rows))
 
+    def states(self, hidden: Float[Array, "T D"]) -> Float[Array, "T D"]:
+        """Give `hidden` the final norm: what embeddings are made of."""
+        return self.norm(hidden)
+
     def logits(self, hidden: Float[Array, "R D"]) -> Float[Array, "R V"]:
         """Score the next token of chosen tokens, in float32: this device's part of all tokens."""
-        scores = (self.head or self.embedding).logits(self.norm(hidden))
+        scores = (self.head or self.embedding).logits(self.states(hidden))
         cap = self.config.logit_soft_cap
         capped = scores if cap is None else cap * jnp.tanh(scores / cap)
         shards = shards_of(vocabulary_axis(self.config))

@@ -71,6 +71,10 @@ class CausalLM(Protocol):
         """Score the next token of chosen tokens, in float32: this device's part of all tokens."""
         ...
 
+    def states(self, hidden: Float[Array, "T D"]) -> Float[Array, "T D"]:
+        """Give `hidden` the final norm: what embeddings are made of."""
+        ...
+
 
 ARCHITECTURES: dict[str, Callable[[Raw], ModelConfig]] = {
     "BailingHybridForCausalLM": bailing_hybrid.configure,

@@ -248,6 +248,15 @@ def logprobs_of(
     return Logprobs((shards.total(of_chosen) - normalizer)[:, 0], top_ids, top - normalizer)
 
 
+def logits_of(
+    logits: Float[Array, "R V"], token_ids: Int[Array, "R K"], shards: Shards
+) -> Float[Array, "R K"]:
+    """Gather the logits of chosen tokens of each row."""
+    places = shards.here(token_ids, logits.shape[-1])
+    here = jnp.take_along_axis(logits, places, axis=-1, mode="fill", fill_value=0.0)
+    return shards.total(here)
+
+
 def _top(logits: Float[Array, "R V"], shards: Shards) -> tuple[Array, Array]:
     """Return the most likely tokens; of equally likely ones, the first."""
     here, places = jax.lax.top_k(logits, min(MAX_TOP, logits.shape[-1]))

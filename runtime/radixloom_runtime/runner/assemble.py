@@ -99,6 +99,8 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
         kv_cache_tokens=limits.num_groups * limits.num_pages * limits.page_tokens,
         page_tokens=limits.page_tokens,
         max_running_requests=limits.num_groups * limits.max_rows,
+        embed_dim=model.config.embed_dim,
+        has_head=model.config.has_head,
         dtype=jnp.dtype(model.dtype).name,
         kv_cache_dtype=jnp.dtype(model.kv_dtype).name,
         device=devices[0].device_kind,

@@ -77,5 +77,5 @@ def _decodes_first(chunks: Sequence[Chunk], rows: range) -> tuple[tuple[int, ...
     others: list[int] = []
     for index, chunk in enumerate(chunks):
         if chunk.row in rows:
-            (others if len(chunk.token_ids) > 1 or chunk.next_ids else decodes).append(index)
+            (others if chunk.is_prompt else decodes).append(index)
     return (*decodes, *others), len(decodes)

@@ -8,19 +8,15 @@ what the plan asked for, and only that.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import jax
-import numpy as np
-from numpy.typing import NDArray
-
 from radixloom_runtime.errors import EngineError
 from radixloom_runtime.models.history import History
 from radixloom_runtime.models.registry import Weights
-from radixloom_runtime.ops.sampling import Logprobs
 from radixloom_runtime.runner.buckets import Bucket, choose
 from radixloom_runtime.runner.drafter import Drafter
 from radixloom_runtime.runner.host_pages import HostPages
 from radixloom_runtime.runner.parts import Part, parts_of
 from radixloom_runtime.runner.programs import CHANGE_GRANTS, CHANGE_STARTS, Programs
+from radixloom_runtime.runner.results import fetch_ahead, results_of
 from radixloom_runtime.runner.rows import (
     RowState,
     dense_pieces,
@@ -32,15 +28,12 @@ from radixloom_runtime.runner.step import StepOutput
 from radixloom_runtime.runner.step_input import StepLayout, padded_changes
 from radixloom_runtime.wire.plan import (
     Chunk,
-    ChunkResult,
-    Int32s,
     Limits,
     PageMove,
     RowMask,
     RowStart,
     StepPlan,
     StepResult,
-    Top,
 )
 
 
@@ -109,7 +102,7 @@ class JaxRunner:
         self._history, self._rows, output = self.programs.step(layout.bucket)(
             self._weights, self._history, self._rows, vectors
         )
-        _fetch_ahead(output, plan.chunks)
+        fetch_ahead(output, plan.chunks)
         return JaxStep(plan.number, plan.chunks, tuple(part.order for part in parts), output)
 
     def _move_pages(self, moves: Sequence[PageMove]) -> None:
@@ -124,31 +117,8 @@ class JaxRunner:
 
     def finish(self, handle: JaxStep) -> StepResult:
         """Wait for a step and fetch its results."""
-        results: dict[int, ChunkResult] = {}
-        for order, found in zip(handle.orders, self._found(handle), strict=True):
-            line = offset = 0
-            for index in order:
-                chunk = handle.chunks[index]
-                results[index] = _result(chunk, line, offset, found)
-                line += 1 + len(chunk.guessed_ids)
-                offset += chunk.length
-        return StepResult(handle.number, tuple(results[i] for i in range(len(results))))
-
-    def _found(self, handle: JaxStep) -> "list[_Found]":
-        """Fetch what each group's devices gave, as far as anybody asked."""
-        num_groups, output = self._limits.num_groups, handle.output
-        logprobs: Sequence[_HostLogprobs | None] = [None] * num_groups
-        prompt: Sequence[_HostLogprobs | None] = [None] * num_groups
-        if _wants_logprobs(handle.chunks):
-            logprobs = _host(output.logprobs, num_groups)
-        if output.prompt_logprobs and _wants_prompt(handle.chunks):
-            prompt = _host(output.prompt_logprobs, num_groups)
-        counts: Sequence[NDArray[np.bool_] | None] = [None] * num_groups
-        if _has_guesses(handle.chunks):
-            counts = list(_by_group(output.counts, num_groups))
-        token_ids = _by_group(output.token_ids, num_groups)
-        found = zip(token_ids, counts, logprobs, prompt, strict=True)
-        return [_Found(*parts) for parts in found]
+        chunks = results_of(handle.output, handle.chunks, handle.orders)
+        return StepResult(handle.number, chunks)
 
     def _bucket(self, number: int, parts: Sequence[Part]) -> Bucket:
         """Choose the smallest step that holds each group's part."""
@@ -190,81 +160,3 @@ class JaxRunner:
                     self._rows.vocabulary, *in_group(piece, group, limits.num_groups)
                 )
                 self._rows = self._rows._replace(vocabulary=vocabulary)
-
-
-def _wants_logprobs(chunks: Sequence[Chunk]) -> bool:
-    return any(chunk.top_logprobs is not None for chunk in chunks)
-
-
-def _has_guesses(chunks: Sequence[Chunk]) -> bool:
-    return any(chunk.guessed_ids for chunk in chunks)
-
-
-def _wants_prompt(chunks: Sequence[Chunk]) -> bool:
-    return any(chunk.next_ids for chunk in chunks)
-
-
-def _fetch_ahead(output: StepOutput, chunks: Sequence[Chunk]) -> None:
-    """Begin copies to the host as soon as the step is done."""
-    wanted: list[jax.Array] = [output.token_ids]
-    if _has_guesses(chunks):
-        wanted.append(output.counts)
-    if _wants_logprobs(chunks):
-        wanted += output.logprobs
-    if output.prompt_logprobs and _wants_prompt(chunks):
-        wanted += output.prompt_logprobs
-    for array in wanted:
-        array.copy_to_host_async()
-
-
-@dataclass(frozen=True, slots=True)
-class _HostLogprobs:
-    chosen: np.ndarray
-    top_ids: np.ndarray
-    top: np.ndarray
-
-    def tops(self, line: int, count: int) -> Top:
-        return Top(self.top_ids[line, :count].copy(), self.top[line, :count].copy())
-
-
-def _by_group(array: jax.Array, num_groups: int) -> np.ndarray:
-    """Fetch what the groups gave, laid end to end."""
-    return np.asarray(array).reshape(num_groups, -1, *array.shape[1:])
-
-
-def _host(logprobs: Logprobs, num_groups: int) -> list[_HostLogprobs]:
-    parts = [_by_group(part, num_groups) for part in logprobs]
-    return [_HostLogprobs(*(part[group] for part in parts)) for group in range(num_groups)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What a group's devices gave."""
-
-    token_ids: Int32s
-    counts: NDArray[np.bool_] | None
-    """Whether a token comes before any wrong guess; None: nothing was guessed."""
-    logprobs: _HostLogprobs | None
-    prompt: _HostLogprobs | None
-
-
-def _result(chunk: Chunk, line: int, offset: int, found: _Found) -> ChunkResult:
-    result = ChunkResult(int(found.token_ids[line]) if chunk.samples else None)
-    if chunk.guessed_ids and found.counts is not None:
-        lines = slice(line, line + 1 + len(chunk.guessed_ids))
-        _, *further_ids = found.token_ids[lines][found.counts[lines]].tolist()
-        return ChunkResult(result.token_id, further_ids=tuple(further_ids))
-    logprobs, prompt = found.logprobs, found.prompt
-    if chunk.samples and chunk.top_logprobs is not None and logprobs is not None:
-        top = logprobs.tops(line, chunk.top_logprobs)
-        result = ChunkResult(result.token_id, float(logprobs.chosen[line]), top)
-    if not chunk.next_ids or prompt is None:
-        return result
-    lines = range(offset, offset + len(chunk.next_ids))
-    return ChunkResult(
-        result.token_id,
-        result.logprob,
-        result.top,
-        prompt.chosen[lines.start : lines.stop].copy(),
-        tuple(prompt.tops(i, chunk.prompt_logprobs or 0) for i in lines),
-    )

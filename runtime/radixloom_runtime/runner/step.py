@@ -19,6 +19,7 @@ from radixloom_runtime.ops import sampling
 from radixloom_runtime.ops.attention import Ragged
 from radixloom_runtime.ops.sampling import Logprobs, Vocabulary
 from radixloom_runtime.ops.shards import Shards
+from radixloom_runtime.runner.pooling import pool
 from radixloom_runtime.runner.rows import RowState, apply_changes, choice_of
 from radixloom_runtime.runner.step_input import FIRST_GUESS, FROM_DEVICE, StepArrays, StepLayout
 from radixloom_runtime.wire.plan import MAX_GUESSES
@@ -36,6 +37,10 @@ class StepOutput(NamedTuple):
     logprobs: Logprobs
     prompt_logprobs: Logprobs | None
     """Mixed buckets: of `next_ids`, for each token."""
+    pooled: Float[Array, "R D"] | None
+    """Mixed buckets: sums of final hidden states; rubbish where no chunk asks."""
+    scores: Float[Array, "R 2"] | None
+    """Mixed buckets: logits of `scored_ids` after each chunk."""
 
 
 def run_step(
@@ -58,9 +63,15 @@ def run_step(
     hidden, history = network.hidden(placed.token_ids, placed.positions, batch, step.rows, history)
     shards = shards_of(vocabulary_axis(model.config))
     token_ids = placed.token_ids
-    rows, sampled, counts, logprobs = _sample(network, hidden, step, token_ids, rows, shards)
-    of_prompt = _prompt_logprobs(network, hidden, step, shards) if layout.bucket.mixed else None
-    output = StepOutput(sampled, counts, logprobs, of_prompt)
+    logits = _last_logits(network, hidden, step)
+    rows, sampled, counts, logprobs = _sample(logits, step, token_ids, rows, shards)
+    output = StepOutput(sampled, counts, logprobs, None, None, None)
+    if layout.bucket.mixed:
+        output = output._replace(
+            prompt_logprobs=_prompt_logprobs(network, hidden, step, shards),
+            pooled=pool(network, hidden, step),
+            scores=sampling.logits_of(logits, step.scored_ids, shards),
+        )
     return history, rows, jax.tree.map(of_all_groups, output)
 
 
@@ -103,17 +114,21 @@ def _place_tokens(step: StepArrays, rows: RowState, num_pages: int, page_tokens:
     return Placed(token_ids, positions, slots)
 
 
+def _last_logits(
+    network: CausalLM, hidden: Float[Array, "T D"], step: StepArrays
+) -> Float[Array, "R V"]:
+    last = jnp.clip(step.offsets + step.lengths - 1, 0, hidden.shape[0] - 1)
+    return network.logits(hidden[last])
+
+
 def _sample(
-    network: CausalLM,
-    hidden: Float[Array, "T D"],
+    logits: Float[Array, "R V"],
     step: StepArrays,
     token_ids: Int[Array, " T"],
     rows: RowState,
     shards: Shards,
 ) -> tuple[RowState, Int[Array, " R"], Bool[Array, " R"], Logprobs]:
-    last = jnp.clip(step.offsets + step.lengths - 1, 0, hidden.shape[0] - 1)
     chosen = step.sample_rows
-    logits = network.logits(hidden[last])
     positions = step.starts + step.lengths
     choice = choice_of(rows, chosen)
     ids = sampling.sample(logits, choice, rows.vocabulary, chosen, positions, shards, rows.allowed)

@@ -1,6 +1,7 @@
 """A step's input: one int32 vector a group, packed by the host and unpacked inside the jitted step.
 
-    header | chunk lines | token ids | next ids (mixed) | start lines | grant lines
+    header | chunk lines | token ids | start lines | grant lines
+    mixed also: next ids | bounds of what is pooled | ids to score
 
 One transfer a step, whatever changed. Rows and pages are a group's own here, counted from 0.
 """
@@ -15,7 +16,7 @@ from jaxtyping import Array, Int
 
 from radixloom_runtime.runner.buckets import Bucket
 from radixloom_runtime.runner.rows import GRANT_WIDTH, START_WIDTH, Changes
-from radixloom_runtime.wire.plan import DRAFTED, Chunk, Int32s
+from radixloom_runtime.wire.plan import DRAFTED, MAX_SCORED, Chunk, Int32s
 
 FROM_DEVICE = -1
 """Token id that stands for the row's last sampled token."""
@@ -57,7 +58,11 @@ class StepArrays(NamedTuple):
     """1: the line is a guess for the token that the line before it samples."""
     token_ids: Int[Array, " T"]
     next_ids: Int[Array, " N"]
-    """Length T in mixed buckets, 0 in others."""
+    """Length T in mixed buckets, 0 in others; so the next two, of R lines."""
+    pooled: Int[Array, "M 2"]
+    """From and up to which of a chunk's tokens the hidden states are summed up."""
+    scored_ids: Int[Array, "M 2"]
+    """Tokens whose logits after a chunk's last one are wanted; any where none are."""
     changes: Changes
 
 
@@ -86,9 +91,9 @@ class StepLayout:
             _HEADER,
             *(b.rows,) * _CHUNK_LINES,
             b.tokens,
-            b.tokens if b.mixed else 0,
             self.max_starts * START_WIDTH,
             self.max_grants * GRANT_WIDTH,
+            *((b.tokens, 2 * b.rows, MAX_SCORED * b.rows) if b.mixed else (0, 0, 0)),
         )
 
     @cached_property
@@ -107,7 +112,7 @@ class StepLayout:
     def unpack(self, vector: Int[Array, " X"]) -> StepArrays:
         """Name the parts; inside jit."""
         header, rows, starts, lengths, offsets, sample_rows, follows, *rest = self._parts(vector)
-        token_ids, next_ids, begun, granted = rest
+        token_ids, begun, granted, next_ids, pooled, scored_ids = rest
         return StepArrays(
             header=Header(*header),
             rows=rows,
@@ -118,6 +123,8 @@ class StepLayout:
             follows=follows,
             token_ids=token_ids,
             next_ids=next_ids,
+            pooled=pooled.reshape(-1, 2),
+            scored_ids=scored_ids.reshape(-1, MAX_SCORED),
             changes=Changes(begun.reshape(-1, START_WIDTH), granted.reshape(-1, GRANT_WIDTH)),
         )
 
@@ -136,7 +143,8 @@ class StepLayout:
         """
         vector = np.zeros(self.size, np.int32)
         header, rows, first, lengths, offsets, sample_rows, follows, *rest = self._parts(vector)
-        ids, next_ids, begun, granted = rest
+        ids, begun, granted, *wishes = rest
+        prompts = chunks[num_decodes:]
         rows.fill(self.max_rows)
         sample_rows.fill(self.max_rows)
         offsets.fill(FAR)
@@ -144,7 +152,7 @@ class StepLayout:
         granted.fill(FAR)
         begun[: starts.size] = starts.ravel()
         granted[: grants.size] = grants.ravel()
-        used = wanted = i = 0
+        used = i = 0
         for chunk in chunks:
             length = len(chunk.token_ids) or 1
             row = chunk.row - first_row
@@ -165,12 +173,10 @@ class StepLayout:
                 i += count
                 num_decodes += count
                 length += count
-            if chunk.next_ids:
-                next_ids[used : used + len(chunk.next_ids)] = chunk.next_ids
-                wanted = used + length
             used += length
         wants_logprobs = any(chunk.top_logprobs is not None for chunk in chunks)
-        header[:] = num_decodes, i, used, wants_logprobs, wanted
+        num_next = _pack_wishes(prompts, num_decodes, offsets, *wishes)
+        header[:] = num_decodes, i, used, wants_logprobs, num_next
         return vector
 
     @staticmethod
@@ -184,6 +190,27 @@ class StepLayout:
         if len(vectors) > 1:
             joined[:, _WANTS] = joined[:, _WANTS].max(axis=0)
         return joined
+
+
+def _pack_wishes(
+    prompts: Sequence[Chunk],
+    first_line: int,
+    offsets: Int32s,
+    next_ids: Int32s,
+    pooled: Int32s,
+    scored_ids: Int32s,
+) -> int:
+    """Write what prompt chunks want beside tokens; return in how many tokens `next_ids` lie."""
+    wanted = 0
+    for line, chunk in enumerate(prompts, first_line):
+        first_score = MAX_SCORED * line
+        pooled[2 * line : 2 * line + 2] = chunk.pooled
+        scored_ids[first_score : first_score + len(chunk.scored_ids)] = chunk.scored_ids
+        if chunk.next_ids:
+            first = int(offsets[line])
+            next_ids[first : first + len(chunk.next_ids)] = chunk.next_ids
+            wanted = first + chunk.length
+    return wanted
 
 
 def padded_changes(

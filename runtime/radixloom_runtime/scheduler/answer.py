@@ -2,7 +2,7 @@
 
 import msgspec
 
-from radixloom_runtime.scheduler import stopping
+from radixloom_runtime.scheduler import pooling, stopping
 from radixloom_runtime.scheduler.guide import Guide, may_jump
 from radixloom_runtime.scheduler.request import Running
 from radixloom_runtime.wire.messages import Output, TokenLogprobs
@@ -15,9 +15,11 @@ def settle(run: Running, chunk: Chunk, result: ChunkResult) -> Output | None:
         run.prompt_logprobs += _prompt_logprobs(chunk, result, chunk.prompt_logprobs)
     if chunk.samples:
         return _settle_token(run, chunk, result)
+    pooling.collect(run, result)
     if chunk.start + chunk.length < run.request.end:
         return None
-    return _output(run, [], None, stopping.LENGTH)  # nothing but the prompt was asked for
+    output = _output(run, [], None, stopping.LENGTH)  # nothing but the prompt was asked for
+    return msgspec.structs.replace(output, vector=pooling.vector_of(run, result))
 
 
 def _settle_token(run: Running, chunk: Chunk, result: ChunkResult) -> Output:

@@ -91,8 +91,7 @@ class Batch:
         """Give a waiting request a row and the pages that are known to hold its start."""
         everyone = self.requests
         everyone.turns.serve(everyone.waiting.serve(waiting))
-        reads = not waiting.wants_prompt_logprobs
-        lease = self.ledger.open(waiting.token_ids, read_cache=reads)
+        lease = self.ledger.open(waiting.token_ids, read_cache=waiting.reads_cache)
         matched = lease.num_filed * self._page_tokens
         run = Running(
             request=waiting.request,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from radixloom_runtime.scheduler.guide import Guide
+from radixloom_runtime.scheduler.pooling import pooled_part
 from radixloom_runtime.scheduler.request import Running
 from radixloom_runtime.scheduler.stopping import first_stop_position
 from radixloom_runtime.wire.plan import Chunk, PageGrant, PageMove, RowMask, RowStart, StepPlan
@@ -128,4 +129,6 @@ def _prefill_chunk(run: Running, length: int) -> Chunk:
         top_logprobs=submit.logprobs if samples else None,
         prompt_logprobs=submit.prompt_logprobs if wants_prompt else None,
         next_ids=tuple(run.token_ids[start + 1 : end + 1]) if wants_prompt else (),
+        pooled=pooled_part(submit, start, end),
+        scored_ids=tuple(submit.scored_ids) if end == run.request.prompt_length else (),
     )

@@ -124,7 +124,7 @@ class GroupPlanner:
 
     def num_known(self, waiting: Waiting) -> int:
         """Count the pages of a request that this group would not have to compute."""
-        if waiting.wants_prompt_logprobs:
+        if not waiting.reads_cache:
             return 0
         return self._ledger.num_known(waiting.token_ids)
 
@@ -133,7 +133,7 @@ class GroupPlanner:
 
         Nobody is preempted if it could not fit even then.
         """
-        kept = () if waiting.wants_prompt_logprobs else waiting.token_ids
+        kept = waiting.token_ids if waiting.reads_cache else ()
         gained = self._ledger.gained_by_closing([run.lease for run in victims], kept)
         gained += sum(map(self._pages_missing, victims))
         if self._pages_lacking(waiting) > gained:
@@ -156,7 +156,7 @@ class GroupPlanner:
 
     def match(self, waiting: Waiting) -> Match:
         """Measure how much of a request this group's cache holds."""
-        if waiting.wants_prompt_logprobs:
+        if not waiting.reads_cache:
             return NO_MATCH
         return self._ledger.match(waiting.token_ids)
 

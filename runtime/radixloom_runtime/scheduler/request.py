@@ -13,6 +13,7 @@ from radixloom_runtime.scheduler.guide import Guide
 from radixloom_runtime.scheduler.speculation import Hunches
 from radixloom_runtime.scheduler.turns import AGING
 from radixloom_runtime.wire.messages import Submit, TokenLogprobs
+from radixloom_runtime.wire.plan import Float32s
 
 Rank = tuple[int, int]
 """(place in time, arrival): lower is served first, and preempted last. See `turns`."""
@@ -64,6 +65,12 @@ class Waiting:
         """Whether every prompt token must be computed for its logprob."""
         return self.request.submit.prompt_logprobs is not None and not self.has_answered
 
+    @property
+    def reads_cache(self) -> bool:
+        """Whether tokens may be left out whose KV is known."""
+        pools_all = self.request.submit.pooling not in {None, "last"}
+        return not (pools_all or self.wants_prompt_logprobs)
+
 
 class Phase(Enum):
     """What the next chunk of a running request is."""
@@ -112,6 +119,8 @@ class Running:
     """False once finished, aborted or preempted: results still in flight are dropped."""
     prompt_logprobs: list[TokenLogprobs | None] | None = field(default=None)
     """Collected over chunks, sent with the first Output; None if not wanted."""
+    pooled: Float32s | None = None
+    """Hidden states, summed up over chunks so far."""
 
     @property
     def phase(self) -> Phase:

@@ -14,10 +14,16 @@
 Token ids only: text lives in the server process. Unknown tags and fields are refused by the codec.
 """
 
+from typing import Literal
+
 import msgspec
 
 WIRE_VERSION = 9
 """Bumped with every change of a struct below; both ends refuse another version."""
+
+
+Pooling = Literal["last", "mean", "first"]
+"""Of which of a prompt's tokens the hidden states are averaged."""
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,7 +54,7 @@ class Submit(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown
     request_id: str
     prompt_ids: list[int]
     max_tokens: int
-    """0 only together with `prompt_logprobs`."""
+    """0 only together with `prompt_logprobs`, `pooling` or `scored_ids`."""
     sampling: Sampling = Sampling()
     stop_token_ids: list[int] = []
     """End-of-sequence ids included, unless the client said ignore_eos."""
@@ -66,6 +72,12 @@ class Submit(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown
     """On this machine's monotonic clock, in seconds: when nobody waits for the answer any more."""
     grammar: str = ""
     """What the answer must be, as llguidance reads it; empty: anything."""
+    pooling: Pooling | None = None
+    """Tell the final norm's output, pooled; only with max_tokens 0. All but "last" turns off
+    reading the prefix cache for this request: what is cached has no hidden states."""
+    scored_ids: list[int] = []
+    """Tell these tokens' logits after the prompt; only with max_tokens 0 and without `pooling`. At
+    most `plan.MAX_SCORED`."""
 
 
 class Abort(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
@@ -184,6 +196,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown
     """"stop" (a stop token id, or a grammar's end) or "length"."""
     ends_in_text: bool = False
     """With "stop": the last id is no stop token; a grammar allows nothing after it."""
+    vector: bytes = b""
+    """What was asked for by `pooling` or `scored_ids`: float32, little endian."""
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
@@ -273,6 +287,10 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_
     kv_cache_tokens: int
     page_tokens: int
     max_running_requests: int
+    embed_dim: int
+    """Numbers of a hidden state."""
+    has_head: bool
+    """Whether there is an output layer: without one nothing is generated or scored."""
     dtype: str
     kv_cache_dtype: str
     device: str

@@ -32,6 +32,8 @@ Int32s = NDArray[np.int32]
 Float32s = NDArray[np.float32]
 
 MAX_TOP_LOGPROBS = 20
+MAX_SCORED = 2
+"""Token ids whose logits one chunk may ask for."""
 MAX_GUESSES = 16
 """For one row in one step."""
 DRAFTED = -1
@@ -107,6 +109,16 @@ class Chunk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     next_ids: tuple[int, ...] = ()
     """With prompt_logprobs: the token after each of this chunk's; one shorter on the last."""
     guessed_ids: tuple[int, ...] = ()
+    pooled: tuple[int, int] = (0, 0)
+    """From and up to which of its tokens the hidden states are wanted, summed up."""
+    scored_ids: tuple[int, ...] = ()
+    """Tokens whose logits after the chunk's last one are wanted."""
+
+    @property
+    def is_prompt(self) -> bool:
+        """Whether it needs a step that takes prompts: by its length, or by what it asks for."""
+        wants = bool(self.next_ids or self.pooled[1] or self.scored_ids)
+        return len(self.token_ids) > 1 or wants
 
     @property
     def length(self) -> int:
@@ -158,6 +170,10 @@ class ChunkResult:
     prompt_tops: tuple[Top, ...] = ()
     further_ids: tuple[int, ...] = ()
     """Tokens sampled after `token_id`: one for each guess that was right."""
+    pooled: Float32s | None = None
+    """[D]: the sum of the hidden states that were asked for."""
+    scores: Float32s | None = None
+    """[len(scored_ids)]"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 from support.serving import Service, serve_alone
 from support.toy_guide import expected_answer
-from support.toy_runner import VOCAB_SIZE, ToyRunner, next_token
+from support.toy_runner import VOCAB_SIZE, ToyRunner, expected_vector, next_token
 
 from radixloom_runtime.scheduler.speculation import Drafts, Speculation
 from radixloom_runtime.settings import SchedulePolicy
@@ -41,11 +41,16 @@ class Visit:
 def visits(draw, index: int) -> Visit:
     arrives = draw(st.integers(0, 12))
     wants_prompt_logprobs = draw(st.integers(0, 5)) == 0
-    grammar = draw(st.sampled_from(["", "", "", "6", "20"]))
+    pooling = draw(st.sampled_from([None] * 9 + ["last", "mean", "first"]))
+    scored_ids = [3, 1] if pooling is None and draw(st.integers(0, 5)) == 0 else []
+    wants_vector = bool(pooling or scored_ids)
+    wants_prompt_logprobs &= not wants_vector
+    grammar = "" if wants_vector else draw(st.sampled_from(["", "", "", "6", "20"]))
+    max_tokens = st.integers(0 if wants_prompt_logprobs else 1, 24)
     submit = Submit(
         request_id=f"r{index}",
         prompt_ids=draw(prompts()),
-        max_tokens=draw(st.integers(0, 24) if wants_prompt_logprobs else st.integers(1, 24)),
+        max_tokens=0 if wants_vector else draw(max_tokens),
         sampling=Sampling(seed=draw(st.integers(0, 3))),
         stop_token_ids=draw(st.lists(st.integers(0, VOCAB_SIZE - 1), max_size=3)),
         min_tokens=0 if grammar else draw(st.integers(0, 4)),
@@ -55,6 +60,8 @@ def visits(draw, index: int) -> Visit:
         user=draw(st.sampled_from(["", "", "alice", "bob"])),
         deadline=draw(st.none() | st.none() | st.integers(arrives + 1, arrives + 25).map(float)),
         grammar=grammar,
+        pooling=pooling,
+        scored_ids=scored_ids,
     )
     leaves = draw(st.none() | st.none() | st.integers(arrives, arrives + 25))
     return Visit(submit, arrives, leaves, draw(st.booleans()))
@@ -168,6 +175,7 @@ def test_scheduling_never_changes_the_answer(
             assert answer.token_ids == token_ids[: len(answer.token_ids)]
         else:
             assert (answer.token_ids, answer.finish_reason) == (token_ids, reason)
+            assert answer.outputs[-1].vector == expected_vector(visit.submit)
 
 
 @given(

@@ -27,7 +27,13 @@ from radixloom_runtime.wire.messages import (
 numbers = st.integers(-(2**62), 2**62)
 reals = st.floats(allow_nan=False)
 texts = st.text(max_size=8)
-of_type = {int: numbers, float: reals, str: texts, dict[str, float]: st.dictionaries(texts, reals)}
+of_type = {
+    bool: st.booleans(),
+    int: numbers,
+    float: reals,
+    str: texts,
+    dict[str, float]: st.dictionaries(texts, reals),
+}
 tokens = st.lists(st.integers(0, 2**31), max_size=4)
 token_logprobs = st.builds(
     TokenLogprobs,
