@@ -24,6 +24,7 @@ from radixloom_runtime.server.schema_chat import ChatRequest, Message
 from radixloom_runtime.server.schema_completions import CompletionRequest
 from radixloom_runtime.server.schema_native import GenerateRequest, NativeSampling
 from radixloom_runtime.server.tokenizing import DetokenizeRequest, TokenizeRequest
+from radixloom_runtime.server.upkeep import UpdateWeightsRequest
 from radixloom_runtime.text.reasoning import REASONING_FORMATS
 from radixloom_runtime.text.tools.registry import TOOL_FORMATS
 
@@ -227,6 +228,7 @@ _OTHERS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("/abort_request", AbortRequest),
     ("/pause_generation", PauseRequest),
     ("/start_profile", ProfileRequest),
+    ("/update_weights_from_disk", UpdateWeightsRequest),
 )
 
 

@@ -8,10 +8,8 @@ a new object is made only where none of that name exists, a deletion names the o
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
-
-from typing_extensions import override
 
 from radixloom_operator.connection import CONFLICT, INVALID, NOT_FOUND, Connection, Fence
 from radixloom_operator.errors import ClusterError, NameTakenError, RefusedError
@@ -26,6 +24,8 @@ from radixloom_operator.naming import (
     SCALE_MANAGER,
     SERVICE_LABEL,
     VERSION,
+    Key,
+    router_selector,
     selector,
     selector_text,
 )
@@ -53,18 +53,6 @@ SHARED_KINDS = ("ServiceAccount", "Service", "Deployment", "PodDisruptionBudget"
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _ALREADY_EXISTS = "AlreadyExists"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Key:
-    """One `LLMService`."""
-
-    namespace: str
-    name: str
-
-    @override
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
 
 
 class Cluster:
@@ -105,6 +93,10 @@ class Cluster:
         """Read the slices anew; what the service has once stays as it was seen before."""
         statefulsets, pods = self._labelled("StatefulSet", key), self._labelled("Pod", key)
         return replace(before, statefulsets=statefulsets, pods=pods)
+
+    def routers(self, key: Key) -> tuple[Manifest, ...]:
+        """Return the pods of a service's routers."""
+        return self._selected("Pod", key, router_selector(key.name))
 
     # --- writing
 
@@ -206,7 +198,10 @@ class Cluster:
     def _labelled(
         self, kind: str, key: Key, more: dict[str, str] | None = None
     ) -> tuple[Manifest, ...]:
-        query = [("labelSelector", selector_text(selector(key.name) | (more or {})))]
+        return self._selected(kind, key, selector(key.name) | (more or {}))
+
+    def _selected(self, kind: str, key: Key, labels: dict[str, str]) -> tuple[Manifest, ...]:
+        query = [("labelSelector", selector_text(labels))]
         answer = self._connection.request("GET", _path(kind, key.namespace), query=query)
         # items of a list leave out what the list says for all of them
         head = {"apiVersion": answer["apiVersion"], "kind": kind}

@@ -37,7 +37,10 @@ _INACTIVE = {
     "LoadUnknown": "a slice that serves does not tell its load, or none serves; fewer slices are"
     " not made of it",
     "ScaledToZero": "spec.replicas is 0; set it to 1 or more to have them follow the load",
+    "RoutersSilent": "no router tells whether a request waits, so that none brings a slice back;"
+    " see condition RouterAvailable, or set spec.replicas to 1",
 }
+_ASLEEP = "nobody asked for a while; the next request waits in a router until a slice is ready"
 
 Answer = tuple[ConditionType, Literal["True", "False", "Unknown"], str, str]
 """Type, status, reason, message of a condition."""
@@ -67,6 +70,11 @@ class Facts:
     """Where replicas are to follow the load."""
     has_routers: bool = False
     """Whether requests are to go through routers."""
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether the next request brings a slice."""
+        return self.autoscaling is not None and self.autoscaling.reason in ("Idle", "RequestsHeld")
 
     @property
     def is_rolled_back(self) -> bool:
@@ -216,7 +224,8 @@ def _ready(
 ) -> Answer:
     kind = ConditionType.READY
     if facts.replicas == 0:
-        return (kind, "False", "ScaledToZero", "spec.replicas is 0; set it to 1 or more to serve")
+        by_hand = "spec.replicas is 0; set it to 1 or more to serve"
+        return (kind, "False", "ScaledToZero", _ASLEEP if facts.is_asleep else by_hand)
     count = f"{ready} of {facts.replicas} slices ready"
     if worst is None and updated == facts.replicas:
         return (kind, "True", "Serving", f"{count}; {facts.url}")

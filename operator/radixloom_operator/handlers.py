@@ -18,12 +18,13 @@ import structlog
 from typing_extensions import override
 
 import radixloom_operator
+from radixloom_operator.autoscaling import sleepers
 from radixloom_operator.autoscaling.meter import Meter
-from radixloom_operator.cluster import Cluster, Key, service_of
+from radixloom_operator.cluster import Cluster, service_of
 from radixloom_operator.election import Election, Unopposed
 from radixloom_operator.errors import ClusterError, NotLeadingError, OperatorError
 from radixloom_operator.leaders import Leaders
-from radixloom_operator.naming import GROUP, PLURAL, SERVICE_LABEL, VERSION
+from radixloom_operator.naming import GROUP, PLURAL, SERVICE_LABEL, VERSION, Key
 from radixloom_operator.reconcile import reconcile
 from radixloom_operator.settings import OperatorSettings
 from radixloom_operator.workqueue import WorkQueue
@@ -128,7 +129,8 @@ class Operator:
         """
         election = self._election.run(on_lead=self._resync_wanted.set)
         jobs = [self._queue.run_worker() for _ in range(self._settings.workers)]
-        tasks = [asyncio.create_task(job) for job in (election, *jobs, self._resync())]
+        others = (self._resync(), self._wake())
+        tasks = [asyncio.create_task(job) for job in (election, *jobs, *others)]
         for task in tasks:
             task.add_done_callback(self._end_with)
         try:
@@ -183,6 +185,14 @@ class Operator:
                 continue
             for key in keys:
                 self._queue.add(key)
+
+    async def _wake(self) -> None:
+        """Have services without slices looked at as soon as somebody asks for them."""
+        while True:
+            await asyncio.sleep(sleepers.LOOK_SECONDS)
+            if self._election.is_leading:
+                for key in await asyncio.to_thread(self._meter.sleepers.wanted):
+                    self._queue.add(key)
 
     async def _work(self, key: Key) -> bool:
         """Reconcile one service; whatever goes wrong with it is not the others' affair."""

@@ -1,4 +1,4 @@
-"""Asking the leaders of slices over the pod network. Blocking; safe to share between threads.
+"""Asking leaders and routers over the pod network. Blocking; safe to share between threads.
 
 One that does not answer as it should is no error: as from outside the cluster, it may be out of
 reach, and whoever asks does with what is known.
@@ -13,6 +13,7 @@ import structlog
 import urllib3
 from pydantic import BaseModel, ValidationError
 
+from radixloom_operator.demand import Demand, read_demand
 from radixloom_operator.load import Load, read_load
 
 log = structlog.stdlib.get_logger()
@@ -41,7 +42,7 @@ def _askers() -> ThreadPoolExecutor:
 
 @dataclass(frozen=True, slots=True)
 class Leaders:
-    """Asks leaders; an address is host:port."""
+    """Asks leaders, and the routers before them; an address is host:port."""
 
     _pool: urllib3.PoolManager = field(default_factory=_connections)
     _askers: ThreadPoolExecutor = field(default_factory=_askers)
@@ -61,9 +62,21 @@ class Leaders:
         """Ask all of them how busy they are, at once; None for one that did not say."""
         return list(self._askers.map(self._load, addresses))
 
+    def demands(self, addresses: Sequence[str]) -> list[Demand | None]:
+        """Ask routers what is asked of them, all at once; None for one that did not say."""
+        return list(self._askers.map(self._demand, addresses))
+
     def _load(self, address: str) -> Load | None:
+        metrics = self._metrics(address)
+        return None if metrics is None else read_load(metrics)
+
+    def _demand(self, address: str) -> Demand | None:
+        metrics = self._metrics(address)
+        return None if metrics is None else read_demand(metrics)
+
+    def _metrics(self, address: str) -> str | None:
         answer = self._get(f"http://{address}/metrics", _LARGEST_METRICS) if address else None
-        return None if answer is None else read_load(answer.decode(errors="replace"))
+        return None if answer is None else answer.decode(errors="replace")
 
     def _get(self, url: str, most_bytes: int) -> bytes | None:
         try:

@@ -1,6 +1,7 @@
 """How busy one slice is, as its leader's /metrics say. Pure."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from radixloom_operator.api.autoscaling import LoadMetric
@@ -34,11 +35,21 @@ class Load:
 
 def read_load(text: str) -> Load | None:
     """Read the load from Prometheus' text format; None where a gauge is missing or no number."""
+    gauges = read_gauges(text, (RUNNING, WAITING, KV_SHARE))
+    if gauges is None or gauges[2] > 1:
+        return None
+    return Load(*gauges)
+
+
+def read_gauges(text: str, names: Sequence[str]) -> list[float] | None:
+    """Read gauges without labels from Prometheus' text format.
+
+    None where one is missing, no number, or none that a count or a share may have.
+    """
     lines = (line.split() for line in text.splitlines())
     values = {words[0]: words[1] for words in lines if len(words) >= 2}
     try:
-        running, waiting, kv_share = (float(values[name]) for name in (RUNNING, WAITING, KV_SHARE))
+        gauges = [float(values[name]) for name in names]
     except (KeyError, ValueError):
         return None
-    is_sound = 0 <= running < math.inf and 0 <= waiting < math.inf and 0 <= kv_share <= 1
-    return Load(running, waiting, kv_share) if is_sound else None
+    return gauges if all(0 <= gauge < math.inf for gauge in gauges) else None

@@ -15,6 +15,10 @@ LLMService chat
 └── Secret chat-wire                  multi-host slices only
 """
 
+from dataclasses import dataclass
+
+from typing_extensions import override
+
 GROUP = "serving.radixloom.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
@@ -55,6 +59,18 @@ POD_INDEX_LABEL = "apps.kubernetes.io/pod-index"
 
 MAX_NAME_LENGTH = 40
 """Leaves room for `-s<slice>-<host>` and the controller's own hash in 63 characters."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """One `LLMService`."""
+
+    namespace: str
+    name: str
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
 
 
 def slice_name(service: str, index: int) -> str:

@@ -25,7 +25,7 @@ from radixloom_operator.api.types import LLMService
 from radixloom_operator.api.validation import Problem, accept
 from radixloom_operator.autoscaling.meter import Meter
 from radixloom_operator.autoscaling.turn import Autoscaler
-from radixloom_operator.cluster import Cluster, Key
+from radixloom_operator.cluster import Cluster
 from radixloom_operator.conditions import Facts
 from radixloom_operator.desired import Desired, desired_objects
 from radixloom_operator.desired.revision import (
@@ -37,6 +37,7 @@ from radixloom_operator.desired.revision import (
 from radixloom_operator.errors import ClusterError
 from radixloom_operator.execution import History, Work, execute
 from radixloom_operator.leaders import Leaders
+from radixloom_operator.naming import Key
 from radixloom_operator.observed import Observed, World, observe
 from radixloom_operator.settings import OperatorSettings
 from radixloom_operator.starts import startups
@@ -72,6 +73,7 @@ def reconcile(
     Raises:
         ClusterError: the API server was not well or could not be reached; try again.
     """
+    meter.sleepers.drop(key)  # this turn will say again
     manifest = cluster.service(key)
     if manifest is None or manifest["metadata"].get("deletionTimestamp"):
         return Turn()  # owner references collect the rest

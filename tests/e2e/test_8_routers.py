@@ -1,11 +1,14 @@
-"""Requests go through routers, wait in them for the first replica, and outlive their coming and
-going."""
+"""Requests go through routers, bring the first replica about and wait for it, and outlive the
+routers' coming and going."""
 
-from concurrent.futures import ThreadPoolExecutor
+import logging
+import time
 
 import pytest
 from support.space import manifest
 from support.traffic import Traffic
+
+log = logging.getLogger(__name__)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480, func_only=True)]
 
@@ -23,28 +26,45 @@ def is_routed(space):
     )
 
 
+def replicas(space):
+    return space.get("llmservice", ROUTED)["spec"]["replicas"]
+
+
 @pytest.fixture(scope="module")
 def routed(installation, space):
-    """A service with routers and, at first, no replica."""
-    space.apply(manifest(ROUTED, replicas=0, routing={"mode": "Router"}))
+    """A service with routers that has replicas only while somebody asks; at first it has none."""
+    autoscaling = {
+        "minReplicas": 0,
+        "maxReplicas": 1,
+        "scaleToZeroAfterSeconds": 3,
+        "target": {"value": 8},
+    }
+    routing = {"mode": "Router"}
+    space.apply(manifest(ROUTED, replicas=0, routing=routing, autoscaling=autoscaling))
     space.wait_until("routers serve", lambda: is_routed(space), ROUTED, timeout_seconds=240)
     yield ROUTED
     space.kubectl("delete", "llmservice", ROUTED, "--ignore-not-found", timeout_seconds=90)
     space.wait_until("nothing is left", lambda: not space.owned(ROUTED), ROUTED)
 
 
-def test_a_request_waits_in_a_router_for_the_first_replica(space, routed):
-    with ThreadPoolExecutor(1) as pool:
+def ask(space):
+    """Ask as a client that knows nothing of replicas."""
+    began = time.monotonic()
+    with space.client(ROUTED) as client:
+        answer = client.with_options(timeout=290).chat.completions.create(
+            model="smollm2", messages=[{"role": "user", "content": "Hello"}], max_tokens=4
+        )
+    assert answer.choices[0].message.content
+    log.info("answered after %.1f s", time.monotonic() - began)
 
-        def ask():
-            with space.client(routed) as client:
-                return client.with_options(timeout=290).chat.completions.create(
-                    model="smollm2", messages=[{"role": "user", "content": "Hello"}], max_tokens=4
-                )
 
-        held = pool.submit(ask)
-        space.kubectl("scale", "llmservice", routed, "--replicas=1")
-        assert held.result().choices[0].message.content
+def test_without_requests_there_is_no_replica_and_the_next_request_waits_for_one(space, routed):
+    assert space.condition(routed, "Ready")["reason"] == "ScaledToZero"
+    ask(space)
+    space.wait_until("idle, it has none again", lambda: replicas(space) == 0, routed)
+    ask(space)  # as the last one ends
+    assert space.condition(routed, "AutoscalingActive")["status"] == "True"
+    space.patch("llmservice", routed, {"spec": {"replicas": 1, "autoscaling": None}})
     space.wait_ready(routed)
 
 

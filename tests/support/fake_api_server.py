@@ -23,7 +23,7 @@ from typing_extensions import override
 
 from radixloom_operator.cluster import Cluster
 from radixloom_operator.connection import Connection
-from radixloom_operator.naming import POD_INDEX_LABEL
+from radixloom_operator.naming import POD_INDEX_LABEL, SERVICE_LABEL
 
 Manifest = dict[str, Any]
 PREFIX = "/apis/serving.radixloom.dev/v1alpha1"
@@ -84,8 +84,14 @@ class Store:
                     "spec": one["spec"]["template"]["spec"],
                     "status": status,
                 }
-        for path in [path for path in self.objects if "/pods/" in path and path not in wanted]:
-            del self.objects[path]
+        hosts = [
+            path
+            for path, one in self.objects.items()
+            if "/pods/" in path and SERVICE_LABEL in one["metadata"]["labels"]
+        ]
+        for path in hosts:
+            if path not in wanted:
+                del self.objects[path]
         for path, one in wanted.items():
             self.objects.setdefault(path, one)
 

@@ -1,4 +1,4 @@
-"""A leader as the operator asks it: /startupz and /metrics over real HTTP."""
+"""A leader, or a router, as the operator asks it: /startupz and /metrics over real HTTP."""
 
 import json
 import threading
@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing_extensions import override
 
 from radixloom_runtime.metrics import Metrics
+from radixloom_runtime.router.metrics import RouterMetrics
 
 REPORT = {
     "start_seconds": {"weights": 12.34, "compile": 5.06, "total": 20.0},
@@ -38,6 +39,13 @@ class Leader:
         metrics.num_running_reqs.set(running)
         metrics.num_queue_reqs.set(waiting)
         metrics.token_usage.set(kv_share)
+        self.metrics = (200, metrics.render())
+
+    def hold(self, requests: float, *, idle_seconds: float = 0) -> None:
+        """Tell what a router tells, in the runtime's own words."""
+        metrics = RouterMetrics()
+        metrics.held_requests.set(requests)
+        metrics.idle_seconds.set(idle_seconds)
         self.metrics = (200, metrics.render())
 
     @contextmanager

@@ -157,6 +157,18 @@ SOUND = (
             }
         },
     ),
+    Case(
+        "autoscaling to zero",
+        {
+            "spec.routing": {"mode": "Router"},
+            "spec.autoscaling": {
+                "minReplicas": 0,
+                "maxReplicas": 2,
+                "scaleToZeroAfterSeconds": 60,
+                "target": {"value": 1},
+            },
+        },
+    ),
     Case("spot nodes", {**tpu("v6e", "2x2"), "spec.tpu.provisioning": "Spot"}),
     Case(
         "reserved nodes of another project",
@@ -193,9 +205,20 @@ REFUSED = (
         "spec.autoscaling.maxReplicas: Required value",
     ),
     Case(
-        "autoscaling to zero",
+        "autoscaling to zero without routers",
         {"spec.autoscaling": {"minReplicas": 0, "maxReplicas": 2, "target": {"value": 1}}},
-        "greater than or equal to 1",
+        "minReplicas 0 needs routing.mode Router",
+    ),
+    Case(
+        "a wait before zero that never comes",
+        {
+            "spec.autoscaling": {
+                "maxReplicas": 2,
+                "target": {"value": 1},
+                "scaleToZeroAfterSeconds": 60,
+            }
+        },
+        "scaleToZeroAfterSeconds applies to minReplicas 0 only",
     ),
     Case(
         "load by a feeling",

@@ -8,9 +8,9 @@ from support.fake_api_server import Store
 from support.llmservice_cases import manifest
 
 from radixloom_operator.autoscaling.meter import Meter
-from radixloom_operator.cluster import Cluster, Key
+from radixloom_operator.cluster import Cluster
 from radixloom_operator.leaders import Leaders
-from radixloom_operator.naming import RECORD_ANNOTATION
+from radixloom_operator.naming import RECORD_ANNOTATION, Key
 from radixloom_operator.reconcile import reconcile
 from radixloom_operator.settings import OperatorSettings
 

@@ -51,11 +51,23 @@ class MoodyRunner(ToyRunner):
         return result
 
 
+class ToyUpkeep:
+    """A toy has no weights: all it knows is a folder that is not there."""
+
+    def check_weights(self, folder: Path) -> None:
+        if folder.name == NO_SUCH_MODEL:
+            raise ModelError(f"wanted a checkpoint in {folder}, found no such folder")
+
+    def load_weights(self, folder: Path) -> None:
+        self.check_weights(folder)
+
+
 @dataclasses.dataclass(frozen=True)
 class BuiltToy:
     runner: ToyRunner
     ready: Ready
     compiles_after_warmup: Callable[[], int]
+    reload: ToyUpkeep
 
 
 def build_toy(settings: RuntimeSettings, progress: Callable[[Starting], None]) -> BuiltToy:
@@ -87,7 +99,7 @@ def build_toy(settings: RuntimeSettings, progress: Callable[[Starting], None]) -
         compile_cache_hits=0,
         num_buckets=0,
     )
-    return BuiltToy(MoodyRunner(limits), ready, lambda: 0)
+    return BuiltToy(MoodyRunner(limits), ready, lambda: 0, ToyUpkeep())
 
 
 def toy_engine(address: str, settings: RuntimeSettings) -> tuple[Sequence[str], Mapping[str, str]]:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 ALERTS = yaml.safe_load((ROOT / "charts" / "radixloom" / "files" / "alerts.yaml").read_text())
 REASONS = {one.value for one in PodReason} - {PodReason.READY.value} | {DEADLINE, ROLLED_BACK}
-INACTIVE = (decision.OWNED, decision.UNKNOWN, decision.TO_ZERO)
+INACTIVE = (decision.OWNED, decision.UNKNOWN, decision.TO_ZERO, decision.SILENT)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from pydantic import ConfigDict, Field
 
 from radixloom_operator.api.model import ApiModel, cel, rule
 
+DEFAULT_IDLE_SECONDS = 600
+
 
 class LoadMetric(StrEnum):
     """What load is measured by; of each slice, told by its leader's /metrics."""
@@ -66,15 +68,37 @@ class Autoscaling(ApiModel):
 
     model_config = ConfigDict(
         json_schema_extra=cel(
-            rule("self.minReplicas <= self.maxReplicas", "minReplicas must not exceed maxReplicas")
+            rule("self.minReplicas <= self.maxReplicas", "minReplicas must not exceed maxReplicas"),
+            rule(
+                "!has(self.scaleToZeroAfterSeconds) || self.minReplicas == 0",
+                "scaleToZeroAfterSeconds applies to minReplicas 0 only",
+            ),
         )
     )
 
-    min_replicas: int = Field(default=1, ge=1, le=1000, description="Fewest slices.")
+    min_replicas: int = Field(
+        default=1,
+        ge=0,
+        le=1000,
+        description="Fewest slices. 0, with routing.mode Router alone: none while nobody asks; the"
+        " next request waits in a router until a slice is ready.",
+    )
     max_replicas: int = Field(ge=1, le=1000, description="Most slices.")
+    scale_to_zero_after_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=604800,
+        description="With minReplicas 0, for how long nobody has asked when the last slices go."
+        f" Default: {DEFAULT_IDLE_SECONDS}.",
+    )
     target: LoadTarget
     scale_up: ScaleUp = ScaleUp()
     scale_down: ScaleDown = ScaleDown()
+
+    @property
+    def idle_limit_seconds(self) -> int:
+        """For how long nobody has asked when the last slices go."""
+        return self.scale_to_zero_after_seconds or DEFAULT_IDLE_SECONDS
 
 
 class PendingScale(ApiModel):

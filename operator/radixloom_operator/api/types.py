@@ -345,6 +345,11 @@ class LLMServiceSpec(ApiModel):
                 " && self.parallelism.data == 1 && self.parallelism.expert == 1)",
                 "parallelism does not apply to cpu; set it by engine.args",
             ),
+            rule(
+                "!has(self.autoscaling) || self.autoscaling.minReplicas > 0"
+                " || self.routing.mode == 'Router'",
+                "autoscaling.minReplicas 0 needs routing.mode Router, where requests wait",
+            ),
         )
     )
 

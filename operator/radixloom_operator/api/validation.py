@@ -17,6 +17,7 @@ from radixloom_operator.api.autoscaling import LoadMetric
 from radixloom_operator.api.hardware import Provisioning, slice_of
 from radixloom_operator.api.location import LocationError, model_location
 from radixloom_operator.api.model import quantity_value
+from radixloom_operator.api.routing import RoutingMode
 from radixloom_operator.api.types import LLMService, VolumeMode
 from radixloom_operator.naming import MAX_NAME_LENGTH
 from radixloom_runtime import capacity
@@ -225,6 +226,26 @@ def autoscaling_has_room(service: LLMService) -> Problem | None:
     return None
 
 
+def zero_has_routers(service: LLMService) -> Problem | None:
+    """Requests that find no slice have routers to wait in."""
+    wanted, mode = service.spec.autoscaling, service.spec.routing.mode
+    if wanted is None:
+        return None
+    if wanted.min_replicas > 0 and wanted.scale_to_zero_after_seconds is not None:
+        return Problem(
+            "InvalidSpec",
+            f"spec.autoscaling: minReplicas {wanted.min_replicas} never goes to zero; leave"
+            " scaleToZeroAfterSeconds out, or set minReplicas to 0",
+        )
+    if wanted.min_replicas > 0 or mode is RoutingMode.ROUTER:
+        return None
+    return Problem(
+        "InvalidSpec",
+        f"spec.autoscaling: minReplicas 0 with routing.mode {mode} leaves requests nowhere to wait;"
+        " set routing.mode to Router, or minReplicas to 1 or more",
+    )
+
+
 RULES: tuple[Rule, ...] = (
     name_leaves_room,
     slice_exists,  # hosts, chips and selectors follow from it
@@ -235,6 +256,7 @@ RULES: tuple[Rule, ...] = (
     drain_has_time,
     rollout_can_go_on,
     autoscaling_has_room,
+    zero_has_routers,
 )
 
 RULES_OF_A_SLICE: tuple[Rule, ...] = (devices_are_shared_out, weights_fit)

@@ -14,6 +14,11 @@ do without: while none waits, one slice less is tried.
 
 A slice that serves but does not tell its load may have any. So what the others tell can be enough
 to add slices, never to take one away.
+
+The last slice goes, and the first comes, by what routers tell (minReplicas 0):
+
+    n slices ──no request for scaleToZeroAfterSeconds, no slice has any──> 0
+    0 ──a request waits in a router──> 1
 """
 
 import math
@@ -28,6 +33,7 @@ from radixloom_operator.api.autoscaling import (
     LoadTarget,
     PendingScale,
 )
+from radixloom_operator.demand import Demand
 from radixloom_operator.load import Load
 from radixloom_operator.times import parse_time, write_time
 
@@ -41,6 +47,13 @@ STABILIZING = "Stabilizing"
 OUT_OF_BOUNDS = "ReplicasOutOfBounds"
 UNKNOWN = "LoadUnknown"
 TO_ZERO = "ScaledToZero"
+"""By hand: with minReplicas 1 or more, nothing of ours comes back from there."""
+IDLE = "Idle"
+"""Nobody asks, and no slice is there, or the last ones go."""
+HELD = "RequestsHeld"
+SILENT = "RoutersSilent"
+"""No slice is there, and no router tells whether anybody asks."""
+ASLEEP = (IDLE, SILENT)
 OWNED = "ReplicasOwnedElsewhere"
 
 Loads = Sequence[Load | None]
@@ -63,10 +76,17 @@ def decide(
     loads: Loads,
     previous: AutoscalingStatus | None,
     now: datetime,
+    *,
+    demand: Demand | None = None,
 ) -> Verdict:
-    """Say how many replicas there should be now, where there are to be `replicas`."""
+    """Say how many replicas there should be now, where there are to be `replicas`.
+
+    `demand` is what routers tell, where replicas may be 0.
+    """
     if replicas == 0:
-        return Verdict(0, TO_ZERO)
+        return _from_zero(policy, demand, previous)
+    if _is_idle(policy, loads, demand):
+        return Verdict(0, IDLE)
     if _bounded(policy, replicas) != replicas:
         return Verdict(_bounded(policy, replicas), OUT_OF_BOUNDS)
     raw = _wanted(policy.target, replicas, loads)
@@ -103,6 +123,29 @@ def _wanted(target: LoadTarget, replicas: int, loads: Loads) -> int | None:
     return min(replicas, math.ceil(demand))
 
 
+def _from_zero(
+    policy: Autoscaling, demand: Demand | None, previous: AutoscalingStatus | None
+) -> Verdict:
+    if policy.min_replicas > 0:
+        was_ours = previous is not None and previous.reason in ASLEEP
+        return Verdict(policy.min_replicas, OUT_OF_BOUNDS) if was_ours else Verdict(0, TO_ZERO)
+    if demand is None:
+        return Verdict(0, SILENT)
+    return Verdict(1, HELD) if demand.held else Verdict(0, IDLE)
+
+
+def _is_idle(policy: Autoscaling, loads: Loads, demand: Demand | None) -> bool:
+    """Tell whether nobody needs a slice: routers had no request, nor has any slice of others.
+
+    While no slice is ready nobody can tell, and one that starts is not taken away.
+    """
+    if policy.min_replicas > 0 or demand is None or demand.idle_seconds is None:
+        return False
+    if demand.idle_seconds < policy.idle_limit_seconds or not loads:
+        return False
+    return all(load is not None and load.running + load.waiting == 0 for load in loads)
+
+
 def _follow(before: PendingScale | None, wanted: int, replicas: int, now: datetime) -> PendingScale:
     """Go on with the change that waits, if it goes the same way; else begin one."""
     if before is not None and before.replicas > replicas and wanted > replicas:
@@ -119,4 +162,4 @@ def _due(policy: Autoscaling, pending: PendingScale, replicas: int) -> datetime:
 
 
 def _bounded(policy: Autoscaling, replicas: int) -> int:
-    return max(policy.min_replicas, min(policy.max_replicas, replicas))
+    return max(1, policy.min_replicas, min(policy.max_replicas, replicas))

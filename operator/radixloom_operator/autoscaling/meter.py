@@ -1,18 +1,23 @@
 """Measuring load: every leader of a service is asked at most once a period.
 
 What was told holds until the period is over, so that the turns that a status or a pod brings about
-in between ask nobody and decide the same.
+in between ask nobody and decide the same. Routers are asked each time: a request that waits in
+them waits for the answer.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from radixloom_operator.autoscaling.decision import Loads
+from radixloom_operator.autoscaling.sleepers import Sleepers
+from radixloom_operator.demand import Demand, together
 from radixloom_operator.leaders import Leaders
 from radixloom_operator.load import Load
 from radixloom_operator.observed import Observed, ObservedPod
+from radixloom_operator.pod_state import http_address
 
 _FORGOTTEN_AFTER_PERIODS = 20
 
@@ -32,6 +37,7 @@ class Meter:
         self._period = timedelta(seconds=period_seconds)
         self._samples: dict[str, _Sample] = {}
         self._lock = threading.Lock()
+        self.sleepers = Sleepers(leaders)
 
     @property
     def period_seconds(self) -> float:
@@ -50,6 +56,10 @@ class Meter:
             self._remember(service_uid, sample)
         return [sample.loads[leader.uid] for leader in leaders]
 
+    def demand(self, routers: Sequence[str]) -> Demand | None:
+        """Ask routers at these addresses what is wanted; None where none of them tells."""
+        return together(self._leaders.demands(routers))
+
     def _holds(self, sample: _Sample, leaders: Sequence[ObservedPod], now: datetime) -> bool:
         is_of_all = all(leader.uid in sample.loads for leader in leaders)
         return is_of_all and abs(now - sample.taken) < self._period
@@ -60,3 +70,9 @@ class Meter:
         with self._lock:
             kept = {uid: one for uid, one in self._samples.items() if one.taken > oldest}
             self._samples = {**kept, service_uid: sample}
+
+
+def router_addresses(pods: Iterable[dict[str, Any]]) -> tuple[str, ...]:
+    """Return where routers listen; one that has no address yet, or ends, holds nothing for us."""
+    staying = (one for one in pods if not one["metadata"].get("deletionTimestamp"))
+    return tuple(address for one in staying if (address := http_address(one)))

@@ -9,11 +9,21 @@ from datetime import datetime
 from typing import Any
 
 from radixloom_operator.api.autoscaling import Autoscaling, AutoscalingStatus
-from radixloom_operator.autoscaling.decision import OWNED, Loads, Verdict, average, decide
-from radixloom_operator.autoscaling.meter import Meter
+from radixloom_operator.autoscaling.decision import (
+    HELD,
+    IDLE,
+    OWNED,
+    Loads,
+    Verdict,
+    average,
+    decide,
+)
+from radixloom_operator.autoscaling.meter import Meter, router_addresses
 from radixloom_operator.autoscaling.ownership import owner_elsewhere
 from radixloom_operator.cluster import Cluster
+from radixloom_operator.demand import Demand
 from radixloom_operator.execution import Work
+from radixloom_operator.naming import Key
 from radixloom_operator.observed import Observed
 from radixloom_operator.times import write_time
 
@@ -43,9 +53,11 @@ class Autoscaler:
         replicas: int = manifest["spec"].get("replicas", 1)
         owner = owner_elsewhere(manifest)
         loads = self.meter.loads(manifest["metadata"]["uid"], observed, now)
-        verdict = (
-            Verdict(replicas, OWNED) if owner else decide(policy, replicas, loads, before, now)
-        )
+        if owner:
+            verdict = Verdict(replicas, OWNED)
+        else:
+            demand = self._demand(policy, manifest, replicas)
+            verdict = decide(policy, replicas, loads, before, now, demand=demand)
         last_scale_time = before.last_scale_time if before else None
         if verdict.replicas != replicas:
             with work.attempt():
@@ -62,12 +74,26 @@ class Autoscaler:
             last_scale_time=last_scale_time,
         )
 
+    def _demand(
+        self, policy: Autoscaling, manifest: dict[str, Any], replicas: int
+    ) -> Demand | None:
+        """Ask routers what is wanted, where that counts; of a service that sleeps, from now on."""
+        if policy.min_replicas > 0:
+            return None
+        key = Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+        routers = router_addresses(self.cluster.routers(key))
+        if replicas == 0:
+            self.meter.sleepers.put(key, routers)
+        return self.meter.demand(routers)
+
 
 def _story(policy: Autoscaling, replicas: int, verdict: Verdict, loads: Loads) -> str:
+    head = f"replicas {replicas} -> {verdict.replicas}: {verdict.reason}"
+    if verdict.reason == IDLE:
+        return f"{head}; nobody has asked for {policy.idle_limit_seconds} s"
+    if verdict.reason == HELD:
+        return f"{head}; a request waits in a router"
     target = policy.target
     measured = average(target.metric, loads)
     seen = "is not known" if measured is None else f"is {measured} on average"
-    return (
-        f"replicas {replicas} -> {verdict.replicas}: {verdict.reason};"
-        f" {target.metric} {seen}, {target.value} is the target"
-    )
+    return f"{head}; {target.metric} {seen}, {target.value} is the target"

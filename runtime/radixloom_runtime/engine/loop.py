@@ -17,6 +17,7 @@ import structlog
 from radixloom_runtime.engine.controls import Controls
 from radixloom_runtime.engine.guides import POLL_SECONDS, Guides
 from radixloom_runtime.engine.meter import Meter
+from radixloom_runtime.engine.upkeep import Upkeep, update_weights
 from radixloom_runtime.errors import EngineError
 from radixloom_runtime.scheduler.backpressure import DEFAULT_RETRY_SECONDS
 from radixloom_runtime.scheduler.guide import Guide
@@ -40,6 +41,7 @@ from radixloom_runtime.wire.messages import (
     StopProfile,
     Submit,
     Unpin,
+    UpdateWeights,
 )
 from radixloom_runtime.wire.plan import Runner, StepHandle, StepPlan
 
@@ -79,8 +81,9 @@ class EngineLoop:
         clock: Callable[[], float] = time.monotonic,
         *,
         guides: Guides | None = None,
+        upkeep: Upkeep | None = None,
     ) -> None:
-        """Without `guides` no request may have a grammar."""
+        """Without `guides` no request may have a grammar; without `upkeep` weights stay."""
         self._scheduler = scheduler
         self._runner = runner
         self._link = link
@@ -88,6 +91,7 @@ class EngineLoop:
         self._controls = controls
         self._clock = clock
         self._guides = guides
+        self._upkeep = upkeep
         self._in_flight: Step | None = None
         self._is_draining = False
 
@@ -148,16 +152,23 @@ class EngineLoop:
                 self._submit(message)
             case Abort(request_id):
                 self._abort(request_id)
-            case Flush() | Unpin() | Look():
-                self._link.send([self._about_cache(message)])
-            case Pin():
-                self._pin(message)
+            case Flush() | Pin() | Unpin() | Look():
+                self._tend_cache(message)
             case Pause() | Resume() | StartProfile() | StopProfile():
                 self._link.send([self._controls.obey(message)])
+            case UpdateWeights():
+                self._settle()
+                self._link.send([update_weights(message, self._upkeep, self._scheduler)])
             case Drain():
                 log.info("engine.draining", running=self._scheduler.num_running)
                 self._is_draining = True
                 self._controls.is_paused = False
+
+    def _tend_cache(self, message: Flush | Pin | Unpin | Look) -> None:
+        if isinstance(message, Pin):
+            self._pin(message)
+        else:
+            self._link.send([self._about_cache(message)])
 
     def _about_cache(self, message: Flush | Unpin | Look) -> CacheChanged | CacheLook:
         match message:
@@ -212,6 +223,12 @@ class EngineLoop:
             return None
         with self._meter.device():
             return Step(plan, self._runner.start(plan))
+
+    def _settle(self) -> None:
+        """Finish the step in flight, and start none."""
+        finished, self._in_flight = self._in_flight, None
+        if finished is not None:
+            self._answer(finished)
 
     def _answer(self, step: Step) -> None:
         with self._meter.device():

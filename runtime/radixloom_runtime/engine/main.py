@@ -38,6 +38,7 @@ from radixloom_runtime.engine.hosts.sessions import HostLostError
 from radixloom_runtime.engine.launch import read_settings
 from radixloom_runtime.engine.loop import EngineLoop, Link
 from radixloom_runtime.engine.meter import Meter
+from radixloom_runtime.engine.upkeep import Upkeep
 from radixloom_runtime.engine.watchdog import STEP_LIMIT_SECONDS, Watchdog
 from radixloom_runtime.errors import CapacityError, ConfigurationError
 from radixloom_runtime.runner.profiler import Profiler
@@ -67,6 +68,11 @@ class Built(Protocol):
     @property
     def ready(self) -> Ready:
         """What the server is told about it."""
+        ...
+
+    @property
+    def reload(self) -> Upkeep:
+        """Changes the runner's weights."""
         ...
 
     @property
@@ -272,7 +278,10 @@ class _Engine:
         self._meter = Meter(scheduler, time.monotonic, built.compiles_after_warmup)
         controls = Controls(Profiler(self._settings.profile_dir))
         guides = Guides(partial(vocabulary_of, self._settings, built.ready.vocab_size))
-        loop = EngineLoop(scheduler, runner, link, self._meter, controls, guides=guides)
+        upkeep = built.reload if self._settings.num_hosts == 1 else None
+        loop = EngineLoop(
+            scheduler, runner, link, self._meter, controls, guides=guides, upkeep=upkeep
+        )
         self._channel.send([built.ready])
         log.info("engine.ready", seconds=built.ready.start_seconds)
         loop.run()

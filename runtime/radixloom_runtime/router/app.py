@@ -5,6 +5,7 @@ Plain ASGI: an answer goes to the client chunk by chunk as it comes, and no fast
 
 import asyncio
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import structlog
@@ -14,6 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from radixloom_runtime.errors import OverloadedError, RequestError
 from radixloom_runtime.router import upstream
+from radixloom_runtime.router.activity import Activity
 from radixloom_runtime.router.fingerprint import Fingerprint, fingerprint
 from radixloom_runtime.router.forwarding import Forwarder
 from radixloom_runtime.router.http_connection import CutOffError
@@ -40,6 +42,7 @@ LEADERS_OWN = frozenset(
     {"/flush_cache", "/pin_prefix", "/unpin_prefix", "/abort_request"}
     | {"/get_engine_stats", "/get_prefix_tree"}
     | {"/pause_generation", "/continue_generation", "/start_profile", "/stop_profile"}
+    | {"/update_weights_from_disk"}
 )
 """Of one process; through a router, nobody could say which."""
 
@@ -65,11 +68,17 @@ class RouterApp:
     """Answers every request, and tells of each."""
 
     def __init__(
-        self, own: OwnPaths, forwarder: Forwarder, admission: Admission, metrics: RouterMetrics
+        self,
+        own: OwnPaths,
+        forwarder: Forwarder,
+        admission: Admission,
+        activity: Activity,
+        metrics: RouterMetrics,
     ) -> None:
         self._own = own
         self._forwarder = forwarder
         self._admission = admission
+        self._activity = activity
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,6 +122,11 @@ class RouterApp:
 
     async def _answer(self, request: Request, send: Send, trace: Trace) -> None:
         self._admit(request)
+        # what is no reason to wait for a replica is none to keep one
+        with self._activity.asked() if request.method == "POST" else nullcontext():
+            await self._route(request, send, trace)
+
+    async def _route(self, request: Request, send: Send, trace: Trace) -> None:
         body = await read_body(request, self._admission.max_body_bytes)
         asked = upstream.asked(request.scope, body, trace.request_id)
         prompt = await _fingerprint(request, body)

@@ -5,6 +5,7 @@ discovery ──► know ──► not ready ──watch: /readyz 200──► r
 """
 
 import asyncio
+import time
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ class Fleet:
         self._leaders: dict[str, Leader] = {}
         self._turns = 0
         self.ready = asyncio.Event()
+        self.ready_since: float | None = None
+        """Monotonic time since when there is a ready leader; None while there is none."""
 
     @property
     def leaders(self) -> list[Leader]:
@@ -134,7 +137,9 @@ class Fleet:
         )
 
     def _tell(self) -> None:
-        if self.num_ready:
-            self.ready.set()
-        else:
+        if not self.num_ready:
             self.ready.clear()
+            self.ready_since = None
+        elif self.ready_since is None:
+            self.ready.set()
+            self.ready_since = time.monotonic()

@@ -11,6 +11,7 @@ import structlog
 
 from radixloom_runtime import logs
 from radixloom_runtime.router import discovery
+from radixloom_runtime.router.activity import Activity
 from radixloom_runtime.router.app import Admission, RouterApp
 from radixloom_runtime.router.fleet import Fleet
 from radixloom_runtime.router.forwarding import Forwarder
@@ -62,7 +63,8 @@ class Router:
             max_requests=settings.hold_requests,
             max_seconds=settings.hold_seconds,
         )
-        self._show(metrics)
+        activity = Activity(lambda: self.fleet.ready_since)
+        self._show(metrics, activity)
         per_minute = settings.requests_per_minute
         admission = Admission(
             keys.load(settings),
@@ -71,7 +73,7 @@ class Router:
         )
         own = OwnPaths(metrics, has_looked=lambda: self._watch.has_looked)
         forwarder = Forwarder(self.fleet, self._room, self._upstream, metrics)
-        app = RouterApp(own, forwarder, admission, metrics)
+        app = RouterApp(own, forwarder, admission, activity, metrics)
         self._server = listening.http_server(app, shutdown_seconds=settings.drain_seconds)
 
     def stop(self) -> None:
@@ -101,10 +103,11 @@ class Router:
             self._upstream.close()
             log.info("router.stopped")
 
-    def _show(self, metrics: RouterMetrics) -> None:
+    def _show(self, metrics: RouterMetrics, activity: Activity) -> None:
         """Let gauges be read when they are asked for."""
         fleet, room = self.fleet, self._room
         metrics.held_requests.set_function(lambda: room.num_waiting)
+        metrics.idle_seconds.set_function(lambda: activity.idle_seconds)
         metrics.running_requests.set_function(lambda: fleet.num_running)
         metrics.remembered_blocks.set_function(lambda: fleet.num_blocks)
         metrics.leaders.labels("ready").set_function(lambda: fleet.num_ready)

@@ -64,6 +64,10 @@ class RouterMetrics(MetricSet):
         self.held_requests = self._gauge(
             "radixloom_router_held_requests", "Requests that wait for a leader to be ready."
         )
+        self.idle_seconds = self._gauge(
+            "radixloom_router_idle_seconds",
+            "For how long a leader has been ready without any POST; 0 while one runs or waits.",
+        )
         self.hold_seconds = self._histogram(
             "radixloom_router_hold_seconds",
             "How long held requests waited, whatever came of it.",

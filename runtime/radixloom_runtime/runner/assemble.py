@@ -42,6 +42,7 @@ from radixloom_runtime.runner.memory import (
 )
 from radixloom_runtime.runner.mesh import make_mesh, possible_shapes, use_cpu_devices
 from radixloom_runtime.runner.programs import Programs
+from radixloom_runtime.runner.reload import Reload
 from radixloom_runtime.runner.rows import make_rows
 from radixloom_runtime.runner.runner import JaxRunner
 from radixloom_runtime.runner.step_input import StepLayout
@@ -108,7 +109,8 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
         compile_cache_hits=counter.cache_hits - hits_before,
         num_buckets=len(programs.layouts),
     )
-    return BuiltRunner(runner, ready, lambda: counter.after_warmup)
+    reload = Reload(runner, config, models[0], mesh)
+    return BuiltRunner(runner, ready, lambda: counter.after_warmup, reload)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from radixloom_runtime.settings import RuntimeSettings
 from radixloom_runtime.wire.messages import Ready, Starting
 
 if TYPE_CHECKING:
+    from radixloom_runtime.runner.reload import Reload
     from radixloom_runtime.runner.runner import JaxRunner
 
 Progress = Callable[[Starting], None]
@@ -33,11 +34,12 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class BuiltRunner:
-    """A warm runner, what there is to say about it, and its one defect counter."""
+    """A warm runner, what there is to say about it, its one defect counter, and its new weights."""
 
     runner: "JaxRunner"
     ready: Ready
     compiles_after_warmup: Callable[[], int]
+    reload: "Reload"
 
 
 def build_runner(settings: RuntimeSettings, progress: Progress) -> BuiltRunner:

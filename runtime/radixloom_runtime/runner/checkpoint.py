@@ -62,6 +62,14 @@ class Checkpoint:
         """Read what the device at `place` holds of a tensor, in floats. Raises: `ModelError`."""
         return self._dense(tensor, tensor.held(place))
 
+    def is_plain(self, tensor: Stored) -> bool:
+        """Whether a tensor is stored in floats, as far as the configuration tells."""
+        return len(tensor.shape) != 2 or self._quantization.of(module_of(tensor.name)) is None
+
+    def check(self, tensor: Stored) -> None:
+        """Refuse a plain tensor that is absent, or of another shape. Raises: `ModelError`."""
+        self._floats(tensor)
+
     def small_part(self, tensor: Stored, place: Place) -> StoredMatrix:
         """Read what the device at `place` holds of a quantized matrix. Raises: `ModelError`."""
         scheme = self._quantization.kept(self._quantization.of(module_of(tensor.name)))

@@ -64,7 +64,8 @@ class JaxRunner:
         self._layouts = programs.layouts
         self._buckets = tuple(programs.layouts)
         self.programs = programs
-        self._weights = weights
+        self.weights = weights
+        """What steps multiply by; others of the same shapes may take their place between steps."""
         self._history = history
         self._rows = rows
         self._drafter = drafter
@@ -100,7 +101,7 @@ class JaxRunner:
         if self._drafter is not None:
             self._rows = self._drafter.run(self._rows, parts, layout.bucket, vectors)
         self._history, self._rows, output = self.programs.step(layout.bucket)(
-            self._weights, self._history, self._rows, vectors
+            self.weights, self._history, self._rows, vectors
         )
         fetch_ahead(output, plan.chunks)
         return JaxStep(plan.number, plan.chunks, tuple(part.order for part in parts), output)

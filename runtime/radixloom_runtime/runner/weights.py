@@ -46,6 +46,32 @@ def load_weights(folder: Path, model: Model, mesh: Mesh, progress: BytesProgress
     return tuple(_load(checkpoint, spec, mesh, model.dtype, loaded) for spec in model.specs)
 
 
+def check_weight(checkpoint: Checkpoint, spec: ParamSpec, mesh: Mesh, dtype: jnp.dtype) -> None:
+    """Look whether a weight could be loaded. Raises: `ModelError`.
+
+    Of plain floats only name, shape and type are asked for; what is quantized is read, and dropped.
+    """
+    for tensor in spec.stored:
+        if spec.form is None and checkpoint.is_plain(tensor):
+            checkpoint.check(tensor)
+        else:
+            for _, place in local_places(mesh):
+                _part(checkpoint, spec, place, dtype)
+            return
+
+
+def replace_weight(
+    checkpoint: Checkpoint, spec: ParamSpec, mesh: Mesh, dtype: jnp.dtype, old: Matrix
+) -> Matrix:
+    """Load a weight into the memory of an old one, whose arrays are deleted."""
+    arrays: list[jax.Array] = jax.tree.leaves(old)
+    if spec.layers:
+        return _filled(checkpoint, spec, mesh, dtype, arrays, lambda _: None)
+    for array in arrays:
+        array.delete()
+    return _joined(spec, _load_one(checkpoint, spec, mesh, dtype))
+
+
 def num_bytes(model: Model, mesh: Mesh) -> int:
     """Return the bytes on all devices of this process; the last that `progress` hears."""
     return model.device_bytes * len(mesh.local_devices)
@@ -98,6 +124,18 @@ def _load(
         jnp.zeros(row.sharded_shape(shape_of(mesh)), kind, device=weight_sharding(mesh, row))
         for row, kind in spec.arrays(dtype)
     ]
+    return _filled(checkpoint, spec, mesh, dtype, stacks, loaded)
+
+
+def _filled(
+    checkpoint: Checkpoint,
+    spec: ParamSpec,
+    mesh: Mesh,
+    dtype: jnp.dtype,
+    stacks: list[jax.Array],
+    loaded: Callable[[ParamSpec], None],
+) -> Matrix:
+    """Load layer by layer into the stacks, which are given up."""
     for index, part in enumerate(spec.parts()):
         layer = _load_one(checkpoint, part, mesh, dtype)
         pairs = zip(stacks, layer, strict=True)

@@ -73,6 +73,11 @@ class Pins:
         self._pinned[request_id] = ledger, end, num_pages
         return CacheChanged(request_id=request_id, num_tokens=num_pages * self._ledger.page_tokens)
 
+    def drop_all(self) -> None:
+        """Forget every pin but those that are awaited."""
+        for request_id in list(self._pinned):
+            self.drop(request_id)
+
     def drop(self, request_id: str) -> int:
         """Forget a pin, awaited or not; return how many pages it held."""
         self.num_pages -= self._awaited.pop(request_id, 0)

@@ -244,6 +244,19 @@ class Scheduler:
         self._requests.may_admit = True
         return CacheChanged(request_id=unpin.request_id, num_tokens=num_tokens)
 
+    def forget_kv(self) -> None:
+        """Drop everything computed so far: the running begin anew, no prefix is known or pinned.
+
+        Nothing may be in flight. Answers go on where they are; their tokens are kept.
+        """
+        assert not self._in_flight, "a step still reads and writes the pages"
+        for batch in self._batches:
+            while batch.running:
+                batch.preempt(batch.running[-1])
+        self._pins.drop_all()
+        for ledger in self.ledgers:
+            ledger.flush()
+
     def _pages_needed(self, member: Waiting | Running) -> int:
         submit = member.request.submit
         if self._pins.is_awaited(submit.request_id):

@@ -31,6 +31,7 @@ from radixloom_runtime.server import (
     problems,
     statuses,
     tokenizing,
+    upkeep,
 )
 from radixloom_runtime.server.anthropic import routes as anthropic
 from radixloom_runtime.server.catalog import ServedModel
@@ -51,7 +52,7 @@ ENDPOINTS = frozenset(
     | {"/flush_cache", "/pin_prefix", "/unpin_prefix"}
     | {"/tokenize", "/detokenize"}
     | {"/abort_request", "/pause_generation", "/continue_generation"}
-    | {"/start_profile", "/stop_profile"}
+    | {"/start_profile", "/stop_profile", "/update_weights_from_disk"}
     | {"/", "/get_engine_stats", "/get_prefix_tree"}
     | {"/generate", "/get_model_info", "/get_server_info", "/get_load"}
     | {"/healthz", "/startupz", "/readyz", "/metrics", "/version"}
@@ -148,6 +149,7 @@ _ROUTERS = (
     tokenizing.router,
     native_info.router,
     control.router,
+    upkeep.router,
 )
 
 

@@ -168,5 +168,5 @@ def _reading(
         toolbox=Toolbox({tool.function.name: tool.function.parameters or {} for tool in tools}),
         begins_in_reasoning=tags is not None and tags.is_open_at_end_of(text),
         tells_reasoning_apart=request.separate_reasoning is not False,
-        one_call=request.parallel_tool_calls is False,
+        one_call=request.wants_one_call,
     )

@@ -82,7 +82,7 @@ async def pause_generation(request: Request) -> Response:
     service = service_of(request)
     service.lifecycle.admit()
     wanted = await parsing.optional_request(request, PauseRequest)
-    await _obeyed(service, Pause(request_id=_new_id()))
+    await obeyed(service, Pause(request_id=new_id()))
     service.lifecycle.paused = True
     count = 0 if wanted.mode == "in_place" else service.in_flight.cut_all_short()
     return json_response({"status": "paused", "num_aborted": count})
@@ -93,7 +93,7 @@ async def continue_generation(request: Request) -> Response:
     """Let steps begin again."""
     service = service_of(request)
     service.lifecycle.admit()
-    await _obeyed(service, Resume(request_id=_new_id()))
+    await obeyed(service, Resume(request_id=new_id()))
     service.lifecycle.paused = False
     return json_response({"status": "running"})
 
@@ -105,12 +105,12 @@ async def start_profile(request: Request) -> Response:
     service.lifecycle.admit()
     wanted = await parsing.optional_request(request, ProfileRequest)
     start = StartProfile(
-        request_id=_new_id(),
+        request_id=new_id(),
         num_steps=wanted.num_steps,
         host_tracer_level=wanted.host_tracer_level,
         python_tracer_level=wanted.python_tracer_level,
     )
-    await _obeyed(service, start)
+    await obeyed(service, start)
     return json_response({"status": "recording"})
 
 
@@ -119,15 +119,17 @@ async def stop_profile(request: Request) -> Response:
     """Write the profile. No step begins until it is written."""
     service = service_of(request)
     service.lifecycle.admit()
-    await _obeyed(service, StopProfile(request_id=_new_id()))
+    await obeyed(service, StopProfile(request_id=new_id()))
     return json_response({"status": "written"})
 
 
-def _new_id() -> str:
+def new_id() -> str:
+    """Name a question to the engine."""
     return f"control-{next(_count)}"
 
 
-async def _obeyed(service: Service, question: Question) -> None:
+async def obeyed(service: Service, question: Question) -> None:
+    """Wait until the engine has done what it is told. Raises: `RequestError` with its refusal."""
     match await service.engine.ask(question):
         case Rejected(message=message):
             raise RequestError(message, code="refused")

@@ -40,9 +40,10 @@ from radixloom_runtime.wire.messages import (
     Submit,
     TimedOut,
     Unpin,
+    UpdateWeights,
 )
 
-Question = Flush | Pin | Unpin | Look | Pause | Resume | StartProfile | StopProfile
+Question = Flush | Pin | Unpin | Look | Pause | Resume | StartProfile | StopProfile | UpdateWeights
 """What is not about an answer."""
 
 Reply = CacheChanged | CacheLook | Done | Rejected | TimedOut | EngineLost

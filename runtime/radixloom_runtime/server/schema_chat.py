@@ -112,8 +112,8 @@ class ChatRequest(Guided, TextRequest):
     tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS)] | None = None
     """Functions that the model may call, for models whose chat template has a place for them."""
     tool_choice: ToolChoice = None
-    """`auto` is the default with tools. `none`: the model is not told of them. `required`, or a
-    named function: the answer is nothing but calls."""
+    """`auto` is the default with tools. `none`: the model is not told of them. `required`: the
+    answer is nothing but calls. A named function: the answer is one call of it."""
     parallel_tool_calls: bool | None = None
     """False: only the answer's first call is told."""
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
@@ -130,6 +130,15 @@ class ChatRequest(Guided, TextRequest):
     """Default true: the prompt ends with what begins the assistant's turn."""
     continue_final_message: bool | None = None
     """The prompt ends with the last message, which the answer continues."""
+
+    @property
+    def wants_one_call(self) -> bool:
+        """Whether an answer ends with its first call.
+
+        A function that is named is called once, as OpenAI's models do: a weak model that may go on
+        calls it again and again, up to `max_tokens`.
+        """
+        return self.parallel_tool_calls is False or isinstance(self.tool_choice, NamedTool)
 
     @model_validator(mode="after")
     def _tools_agree(self) -> "ChatRequest":

@@ -4,7 +4,8 @@
         Submit, Abort, Drain    ─────►    engine/loop
         Flush, Pin, Unpin, Look,
         Pause, Resume,
-        StartProfile, StopProfile
+        StartProfile, StopProfile,
+        UpdateWeights
         Starting, Ready,        ◄─────
         Output, Rejected, TimedOut,
         CacheChanged, CacheLook, Done,
@@ -152,6 +153,15 @@ class StopProfile(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_un
     request_id: str
 
 
+class UpdateWeights(
+    msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True
+):
+    """Take the weights of another checkpoint of the same model, and forget all KV and pins."""
+
+    request_id: str
+    folder: str
+
+
 ServerMessage = (
     Submit
     | Abort
@@ -164,6 +174,7 @@ ServerMessage = (
     | Resume
     | StartProfile
     | StopProfile
+    | UpdateWeights
 )
 
 
@@ -261,7 +272,7 @@ class CacheLook(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unkn
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
-    """A Pause, Resume, StartProfile or StopProfile was obeyed; Rejected may answer instead."""
+    """What was asked beside requests and cache was obeyed; Rejected may answer instead."""
 
     request_id: str
 

@@ -17,6 +17,14 @@ def server() -> Iterator[tuple[Store, Cluster]]:
 
 
 @pytest.fixture
+def router() -> Iterator[Leader]:
+    """A router of this test's own: it tells what is asked of it, in its own words."""
+    with Leader().serving() as one:
+        one.hold(0)
+        yield one
+
+
+@pytest.fixture
 def leader() -> Iterator[Leader]:
     """A leader of this test's own, that answers over HTTP."""
     with Leader().serving() as one:

@@ -4,9 +4,10 @@ import pytest
 from support.kubernetes_objects import OWNER_UID, pod, statefulset
 from support.llmservice_cases import manifest
 
-from radixloom_operator.cluster import Key, service_of
+from radixloom_operator.cluster import service_of
 from radixloom_operator.connection import error_of
 from radixloom_operator.errors import ClusterError, NameTakenError, RefusedError
+from radixloom_operator.naming import Key
 
 KEY = Key("default", "chat")
 

@@ -11,6 +11,7 @@ from support.llmservice_cases import manifest
 from radixloom_operator.cluster import Cluster
 from radixloom_operator.election import Unopposed
 from radixloom_operator.handlers import Operator, _kopf_settings
+from radixloom_operator.naming import Key
 from radixloom_operator.settings import OperatorSettings
 
 SETTINGS = OperatorSettings(workers=2, resync_seconds=0.05)
@@ -72,6 +73,22 @@ def test_resync_finds_a_service_that_no_event_told_of(operator, server):
 
     async def scene():
         pass
+
+    asyncio.run(run_for(operator, scene))
+    assert store.names("statefulsets") == ["chat-s0"]
+
+
+def test_a_request_that_waits_wakes_a_service_that_no_event_told_of(
+    operator, server, router, monkeypatch
+):
+    store, _ = server
+    store.put_service(manifest())
+    monkeypatch.setattr("radixloom_operator.autoscaling.sleepers.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(operator, "_resync", asyncio.Event().wait)
+    router.hold(1)
+
+    async def scene():
+        operator._meter.sleepers.put(Key("default", "chat"), [f"127.0.0.1:{router.port}"])
 
     asyncio.run(run_for(operator, scene))
     assert store.names("statefulsets") == ["chat-s0"]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from radixloom_operator.api.autoscaling import Autoscaling, AutoscalingStatus
 from radixloom_operator.autoscaling.decision import average, decide
+from radixloom_operator.demand import Demand
 from radixloom_operator.load import Load
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -243,3 +244,60 @@ def test_under_a_steady_load_replicas_come_to_rest(policy, replicas, loads):
         clock.look(ongoing(*loads))
         seen.append(clock.replicas)
     assert len(set(seen[-10:])) == 1
+
+
+def to_zero(**fields) -> Autoscaling:
+    return policy(minReplicas=0, scaleToZeroAfterSeconds=60, **fields)
+
+
+def look(
+    policy: Autoscaling, replicas: int, loads, demand: Demand | None, reason: str = ""
+) -> tuple[int, str]:
+    """Decide once, after `reason`."""
+    metric = policy.target.metric
+    before = AutoscalingStatus(metric=metric, desired_replicas=replicas, reason=reason)
+    verdict = decide(policy, replicas, loads, before, START, demand=demand)
+    return verdict.replicas, verdict.reason
+
+
+def test_the_last_slices_go_at_once_when_nobody_has_asked_for_long_enough():
+    assert look(to_zero(), 1, ongoing(0), Demand(0, 59)) == (1, "AtMinReplicas")
+    assert look(to_zero(), 1, ongoing(0), Demand(0, 60)) == (0, "Idle")
+    assert look(to_zero(), 3, ongoing(0, 0, 0), Demand(0, 60)) == (0, "Idle")
+
+
+@pytest.mark.parametrize(
+    ("loads", "demand"),
+    [
+        (ongoing(1), Demand(0, 600)),
+        (ongoing(0, None), Demand(0, 600)),
+        ((), Demand(0, 600)),
+        (ongoing(0), Demand(0, None)),
+        (ongoing(0), None),
+    ],
+    ids=["asked past routers", "a silent slice", "no slice ready", "a silent router", "no router"],
+)
+def test_as_long_as_somebody_may_have_asked_the_last_slice_stays(loads, demand):
+    assert look(to_zero(), 1, loads, demand)[0] == 1
+
+
+def test_with_a_least_of_one_the_last_slice_stays_however_idle():
+    assert look(policy(), 1, ongoing(0), Demand(0, 10_000)) == (1, "AtMinReplicas")
+
+
+def test_a_request_that_waits_brings_one_slice():
+    assert look(to_zero(), 0, (), Demand(0, 0), "Idle") == (0, "Idle")
+    assert look(to_zero(), 0, (), Demand(40, None), "Idle") == (1, "RequestsHeld")
+
+
+def test_of_silent_routers_no_slice_is_made():
+    assert look(to_zero(), 0, (), None, "Idle") == (0, "RoutersSilent")
+
+
+@pytest.mark.parametrize("reason", ["Idle", "RoutersSilent"])
+def test_a_least_above_zero_brings_slices_back_that_were_idle(reason):
+    assert look(policy(minReplicas=2), 0, (), None, reason) == (2, "ReplicasOutOfBounds")
+
+
+def test_who_set_replicas_to_zero_by_hand_has_none_however_many_wait():
+    assert look(policy(), 0, (), Demand(3, 0), "AtTarget") == (0, "ScaledToZero")

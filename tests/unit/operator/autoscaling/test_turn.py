@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 from support.kubernetes_objects import READY
-from support.play import PERIOD_SECONDS, Play
+from support.play import KEY, PERIOD_SECONDS, Play
 
 from radixloom_operator.errors import ClusterError
+from radixloom_operator.naming import router_selector
 
 SERVING = {**READY, "podIP": "127.0.0.1"}
 """Of a pod on this machine; its port is that of the leader at hand."""
@@ -21,7 +22,10 @@ class Busy(Play):
     """A service whose slices all tell the load of one leader."""
 
     def begin(self, leader, **spec) -> None:
-        change = {"spec.autoscaling": POLICY, "spec.engine.port": leader.port}
+        change: dict[str, object] = {
+            "spec.autoscaling": POLICY,
+            "spec.engine.port": leader.port,
+        }
         self.apply(change | {f"spec.{name}": value for name, value in spec.items()})
         self.settle_serving()
 
@@ -158,3 +162,91 @@ def test_without_autoscaling_nobody_is_asked_and_nothing_is_told(play, leader):
     play.look()
     assert leader.asked == []
     assert "autoscaling" not in play.store.find("llmservices", "chat")["status"]
+
+
+class Sleepy(Busy):
+    """A service with a router, which may go to zero."""
+
+    def begin_with(self, leader, router, **spec) -> None:
+        policy = POLICY | {"minReplicas": 0, "scaleToZeroAfterSeconds": 60}
+        path = "/api/v1/namespaces/default/pods/chat-router-1"
+        self.store.objects[path] = {
+            "metadata": {"name": "chat-router-1", "labels": router_selector("chat")},
+            "spec": {"containers": [{"ports": [{"name": "http", "containerPort": router.port}]}]},
+            "status": {"podIP": "127.0.0.1"},
+        }
+        self.begin(leader, autoscaling=policy, routing={"mode": "Router"}, **spec)
+
+    def is_wanted(self) -> bool:
+        return self.meter.sleepers.wanted() == [KEY]
+
+
+@pytest.fixture
+def sleepy(server) -> Sleepy:
+    return Sleepy(server)
+
+
+def test_the_last_slice_goes_when_nobody_asks_and_comes_back_for_a_request(sleepy, leader, router):
+    sleepy.begin_with(leader, router)
+    router.hold(0, idle_seconds=59)
+    sleepy.look()
+    assert (sleepy.replicas, sleepy.condition("Ready")) == (1, ("True", "Serving"))
+    router.hold(0, idle_seconds=60)
+    sleepy.look()
+    sleepy.settle_serving()
+    assert sleepy.store.names("statefulsets") == []
+    assert sleepy.condition("Ready") == ("False", "ScaledToZero")
+    assert sleepy.condition("Serving") == ("False", "ScaledToZero")
+    assert sleepy.condition("AutoscalingActive") == ("True", "Active")
+    assert sleepy.status("autoscaling")["reason"] == "Idle"
+    assert sleepy.store.names("deployments") == ["chat-router"]
+    assert not sleepy.is_wanted()
+    router.hold(1)
+    assert sleepy.is_wanted()
+    sleepy.settle_serving()
+    assert (sleepy.replicas, sleepy.condition("Ready")) == (1, ("True", "Serving"))
+    assert not sleepy.is_wanted()
+    assert sleepy.told().count("Autoscaled") == 2
+
+
+def test_a_service_that_sleeps_costs_no_writes(sleepy, leader, router):
+    sleepy.begin_with(leader, router, replicas=0)
+    sleepy.look()
+    before = len(sleepy.store.writes)
+    for _ in range(5):
+        sleepy.look()
+    assert sleepy.store.writes[before:] == []
+
+
+def test_who_wrote_zero_through_scale_is_not_overruled_by_a_request(sleepy, leader, router):
+    sleepy.begin_with(leader, router, replicas=0)
+    sleepy.store.find("llmservices", "chat")["metadata"]["managedFields"] = [
+        {
+            "manager": "keda",
+            "operation": "Update",
+            "subresource": "scale",
+            "fieldsV1": {"f:spec": {"f:replicas": {}}},
+        }
+    ]
+    router.hold(1)
+    sleepy.look()
+    assert (sleepy.replicas, sleepy.scales()) == (0, 0)
+    assert sleepy.condition("AutoscalingActive") == ("False", "ReplicasOwnedElsewhere")
+    assert not sleepy.is_wanted()
+
+
+def test_silent_routers_are_told(sleepy, leader, router):
+    sleepy.begin_with(leader, router, replicas=0)
+    router.metrics = (500, b"")
+    sleepy.look()
+    assert sleepy.condition("AutoscalingActive") == ("False", "RoutersSilent")
+    assert sleepy.replicas == 0
+
+
+def test_a_service_that_is_deleted_is_looked_at_no_more(sleepy, leader, router):
+    sleepy.begin_with(leader, router, replicas=0)
+    router.hold(1)
+    (path,) = (path for path in sleepy.store.objects if path.endswith("/llmservices/chat"))
+    del sleepy.store.objects[path]
+    sleepy.turn()
+    assert not sleepy.is_wanted()

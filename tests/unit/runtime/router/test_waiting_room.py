@@ -78,3 +78,21 @@ def test_who_waits_is_sent_away_when_the_router_ends():
         running.stop()
         assert held.result().status_code == 503
         assert running.wait_outcome() == 0
+
+
+def test_a_held_request_is_told_as_activity_and_a_look_at_the_models_is_not():
+    idle = "radixloom_router_idle_seconds"
+    with (
+        SmallLeader(readyz=None) as leader,
+        RouterServer([leader.url]) as running,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        answer = pool.submit(post, running)
+        running.wait(lambda: running.metric(HELD) == 1)
+        assert running.metric(idle) == 0
+        leader.readyz = {"status": "ready"}
+        assert answer.result().status_code == 200
+        running.wait(lambda: running.metric(idle) > 0)
+        before = running.metric(idle)
+        running.client.get("/v1/models")
+        assert running.metric(idle) > before

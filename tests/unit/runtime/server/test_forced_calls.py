@@ -118,9 +118,9 @@ def test_only_one_call_is_made_where_they_may_not_be_parallel(client, seed):
 
 
 @pytest.mark.parametrize("name", list(SCHEMAS))
-def test_a_named_function_is_called_in_a_stream_as_in_a_whole_answer(client, name):
+def test_a_named_function_is_called_once_in_a_stream_as_in_a_whole_answer(client, name):
     choice: Any = {"type": "function", "function": {"name": name}}
-    body = asked(1, tool_choice=choice, parallel_tool_calls=False)
+    body = asked(1, tool_choice=choice)
     whole = client.chat.completions.create(**body)
     assert calls_of(whole) == [name]
     state = ChatCompletionStreamState()

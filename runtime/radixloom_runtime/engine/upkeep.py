@@ -1,0 +1,57 @@
+"""What changes in a runner between steps: its weights.
+
+    check ── refused? ──► Rejected, and everything is as before
+      └──► forget all KV ──► load ──► Done
+
+A load that fails half way ends the process: the pod starts again with the checkpoint that its
+settings name. No step runs meanwhile, so readiness fails once the server has not heard for a while.
+"""
+
+import time
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from radixloom_runtime.errors import RadixloomError
+from radixloom_runtime.scheduler.scheduler import Scheduler
+from radixloom_runtime.wire.messages import Done, Rejected, UpdateWeights
+
+log = structlog.get_logger()
+
+
+class Upkeep(Protocol):
+    """Changes a runner while none of its steps runs."""
+
+    def check_weights(self, folder: Path) -> None:
+        """Refuse weights that do not fit. Raises: `RadixloomError`, saying why."""
+        ...
+
+    def load_weights(self, folder: Path) -> None:
+        """Put weights that were checked in the place of the old ones."""
+        ...
+
+
+def update_weights(
+    update: UpdateWeights, upkeep: Upkeep | None, scheduler: Scheduler
+) -> Done | Rejected:
+    """Change the weights; what is running goes on with the new ones, its KV computed anew.
+
+    Nothing may be in flight.
+    """
+    folder = Path(update.folder)
+    if upkeep is None:
+        return Rejected(
+            request_id=update.request_id,
+            message="the weights of a slice of several hosts cannot be updated while it serves;"
+            " change the model of the service, and its slices are rolled one after another",
+        )
+    began = time.monotonic()
+    try:
+        upkeep.check_weights(folder)
+    except RadixloomError as error:
+        return Rejected(request_id=update.request_id, message=str(error))
+    scheduler.forget_kv()
+    upkeep.load_weights(folder)
+    log.info("engine.weights_updated", seconds=round(time.monotonic() - began, 1))
+    return Done(request_id=update.request_id)
