@@ -20,7 +20,11 @@ from radixloom_operator.naming import (
     GROUP,
     KIND,
     PLURAL,
+    POOL_API_VERSION,
+    POOL_KIND,
     REVISION_COMPONENT,
+    ROUTE_API_VERSION,
+    ROUTE_KIND,
     SCALE_MANAGER,
     SERVICE_LABEL,
     VERSION,
@@ -45,10 +49,14 @@ _COLLECTIONS = {
     "Event": ("/api/v1", "events"),
     "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
     "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
+    POOL_KIND: (f"/apis/{POOL_API_VERSION}", "inferencepools"),
+    ROUTE_KIND: (f"/apis/{ROUTE_API_VERSION}", "httproutes"),
     KIND: (_SERVICES_PATH, PLURAL),
 }
 SHARED_KINDS = ("ServiceAccount", "Service", "Deployment", "PodDisruptionBudget", "NetworkPolicy")
 """What a service has once, and what is removed when it is wanted no more."""
+GATEWAY_KINDS = (POOL_KIND, ROUTE_KIND)
+"""The same, of custom resources that a cluster may lack."""
 
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
@@ -82,12 +90,18 @@ class Cluster:
             for one in self._connection.request("GET", path)["items"]
         ]
 
-    def world(self, key: Key) -> World:
-        """Return everything that carries the service's label."""
-        shared = tuple(one for kind in SHARED_KINDS for one in self._labelled(kind, key))
+    def world(self, key: Key, *, with_gateways: bool = False) -> World:
+        """Return everything that carries the service's label; Gateways' objects where asked for."""
+        found = {kind: self._labelled(kind, key) for kind in SHARED_KINDS}
+        asked = GATEWAY_KINDS if with_gateways else ()
+        optional = {kind: self._labelled_or_none(kind, key) for kind in asked}
+        found |= {kind: ones for kind, ones in optional.items() if ones is not None}
+        missing = frozenset(kind for kind, ones in optional.items() if ones is None)
         # a StatefulSet's own revisions carry our labels as well
         revisions = self._labelled("ControllerRevision", key, {COMPONENT_LABEL: REVISION_COMPONENT})
-        return self.world_again(key, World(revisions=revisions, shared=shared))
+        shared = tuple(one for ones in found.values() for one in ones)
+        before = World(revisions=revisions, shared=shared, missing_kinds=missing)
+        return self.world_again(key, before)
 
     def world_again(self, key: Key, before: World) -> World:
         """Read the slices anew; what the service has once stays as it was seen before."""
@@ -199,6 +213,15 @@ class Cluster:
         self, kind: str, key: Key, more: dict[str, str] | None = None
     ) -> tuple[Manifest, ...]:
         return self._selected(kind, key, selector(key.name) | (more or {}))
+
+    def _labelled_or_none(self, kind: str, key: Key) -> tuple[Manifest, ...] | None:
+        """Return what carries the service's label; None where there is no such kind."""
+        try:
+            return self._labelled(kind, key)
+        except ClusterError as error:
+            if error.status != NOT_FOUND:
+                raise
+            return None
 
     def _selected(self, kind: str, key: Key, labels: dict[str, str]) -> tuple[Manifest, ...]:
         query = [("labelSelector", selector_text(labels))]

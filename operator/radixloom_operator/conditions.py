@@ -9,6 +9,7 @@
     Stalled             it goes on no further without help
     AutoscalingActive   replicas follow the load, where they are to
     RouterAvailable     requests go through routers, where they are to
+    InferencePoolAccepted  a Gateway sends requests to the leaders, where one is to
 
 Reasons are those of the worst slice, so that `kubectl get llmsvc` tells loading from crashing and
 no TPU capacity from a wrong image.
@@ -26,6 +27,7 @@ from radixloom_operator.api.status_types import (
     RolloutStatus,
 )
 from radixloom_operator.api.validation import Problem
+from radixloom_operator.gateways import PoolState
 from radixloom_operator.naming import router_name
 from radixloom_operator.observed import Observed, ObservedSlice
 from radixloom_operator.pod_state import FAILING, PodReason, PodState
@@ -70,6 +72,8 @@ class Facts:
     """Where replicas are to follow the load."""
     has_routers: bool = False
     """Whether requests are to go through routers."""
+    pool: PoolState | None = None
+    """Where a Gateway is to choose the leaders."""
 
     @property
     def is_asleep(self) -> bool:
@@ -109,6 +113,7 @@ def accepted(
         _stalled(facts, worst),
         *_autoscaling(facts.autoscaling),
         *_routing(facts, observed),
+        *_pool(facts.pool),
     )
     return _conditions(answers, facts.generation, previous, now=now)
 
@@ -289,6 +294,11 @@ def _routing(facts: Facts, observed: Observed) -> Iterator[Answer]:
             *(kind, "False", "NoRouterAvailable"),
             f"no pod of Deployment {name} is available; clients reach leaders directly meanwhile",
         )
+
+
+def _pool(state: PoolState | None) -> Iterator[Answer]:
+    if state is not None:
+        yield (ConditionType.POOL, state.status, state.reason, state.message)
 
 
 def _failure(facts: Facts) -> str:

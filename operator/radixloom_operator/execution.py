@@ -15,13 +15,14 @@ from typing import Any
 import structlog
 
 from radixloom_operator import restarts, rollout
-from radixloom_operator.api.status_types import LLMServiceStatus, SlicePhase
+from radixloom_operator.api.status_types import ConditionType, LLMServiceStatus, SlicePhase
 from radixloom_operator.api.validation import Problem
-from radixloom_operator.cluster import Cluster
+from radixloom_operator.cluster import GATEWAY_KINDS, Cluster
 from radixloom_operator.desired import Desired, wire_secret
 from radixloom_operator.desired.revision import Revision, controller_revision, surplus
 from radixloom_operator.drift import differs, was_edited
 from radixloom_operator.errors import ClusterError, NameTakenError, RefusedError
+from radixloom_operator.gateways import MISSING
 from radixloom_operator.naming import RECORD_ANNOTATION, RECORD_MANAGER, REVISION_LABEL
 from radixloom_operator.observed import Observed, ObservedSlice
 from radixloom_operator.records import record_text
@@ -123,6 +124,8 @@ class _Turn:
         """Make and restore what the service has once."""
         for manifest in self.desired.shared:
             kind, name = manifest["kind"], manifest["metadata"]["name"]
+            if kind in self.observed.missing_kinds:
+                continue  # the status tells
             live = self.observed.shared.get((kind, name))
             with self.work.attempt():
                 if live is None:
@@ -135,9 +138,15 @@ class _Turn:
 
     def _make(self, manifest: Manifest) -> None:
         self.cluster.create(manifest, owner_uid=self.desired.service.uid)
-        if self.before.observed_generation == self.desired.service.generation:
+        is_told = self.before.observed_generation == self.desired.service.generation
+        if is_told and not self._could_not_be(manifest["kind"]):
             name = manifest["metadata"]["name"]
             self.work.tell("Repaired", f"{manifest['kind']} {name} was gone; made again")
+
+    def _could_not_be(self, kind: str) -> bool:
+        """Tell whether the API server did not serve the kind when the status was written."""
+        reasons = {one.type: one.reason for one in self.before.conditions}
+        return kind in GATEWAY_KINDS and reasons.get(ConditionType.POOL) == MISSING
 
     def remove_shared(self) -> None:
         """Delete what the service had once and is wanted no more."""

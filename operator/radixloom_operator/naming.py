@@ -11,6 +11,8 @@ LLMService chat
 ├── with spec.routing.mode Router:
 │   ├── Deployment chat-router        and a PodDisruptionBudget and NetworkPolicy of that name
 │   └── Service chat-leaders          headless: the leaders' addresses, ready or not
+├── with spec.routing.mode InferencePool:
+│   └── InferencePool chat            and an HTTPRoute of that name, where Gateways are named
 ├── ServiceAccount chat
 └── Secret chat-wire                  multi-host slices only
 """
@@ -24,6 +26,12 @@ VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "LLMService"
 PLURAL = "llmservices"
+
+POOL_GROUP = "inference.networking.k8s.io"
+POOL_API_VERSION = f"{POOL_GROUP}/v1"
+POOL_KIND = "InferencePool"
+ROUTE_API_VERSION = "gateway.networking.k8s.io/v1"
+ROUTE_KIND = "HTTPRoute"
 
 FIELD_MANAGER = "radixloom-operator"
 RECORD_MANAGER = "radixloom-operator-restarts"

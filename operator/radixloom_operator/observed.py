@@ -41,6 +41,8 @@ class World:
     """What is remembered of pod templates."""
     shared: tuple[Manifest, ...] = ()
     """Services, budgets, accounts: what the service has once."""
+    missing_kinds: frozenset[str] = frozenset()
+    """Kinds that were asked for and that the API server does not serve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,8 @@ class Observed:
     revisions: tuple[Manifest, ...] = ()
     shared: dict[tuple[str, str], Manifest] = field(default_factory=dict[tuple[str, str], Manifest])
     """By kind and name."""
+    missing_kinds: frozenset[str] = frozenset()
+    """Kinds that were asked for and that the API server does not serve."""
 
     @property
     def num_routers(self) -> int:
@@ -202,6 +206,7 @@ def observe(world: World, *, owner_uid: str) -> Observed:
             for one in world.shared
             if is_owned(one, owner_uid)
         },
+        missing_kinds=world.missing_kinds,
     )
 
 

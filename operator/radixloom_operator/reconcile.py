@@ -10,7 +10,7 @@ and be ended at any point: the next run goes on from what it finds.
 """
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,12 +20,12 @@ from pydantic import ValidationError
 from radixloom_operator import progress, restarts, status, story
 from radixloom_operator.api.autoscaling import AutoscalingStatus
 from radixloom_operator.api.routing import RoutingMode
-from radixloom_operator.api.status_types import LLMServiceStatus, RolloutStatus
+from radixloom_operator.api.status_types import ConditionType, LLMServiceStatus, RolloutStatus
 from radixloom_operator.api.types import LLMService
 from radixloom_operator.api.validation import Problem, accept
 from radixloom_operator.autoscaling.meter import Meter
 from radixloom_operator.autoscaling.turn import Autoscaler
-from radixloom_operator.cluster import Cluster
+from radixloom_operator.cluster import GATEWAY_KINDS, Cluster
 from radixloom_operator.conditions import Facts
 from radixloom_operator.desired import Desired, desired_objects
 from radixloom_operator.desired.revision import (
@@ -36,6 +36,7 @@ from radixloom_operator.desired.revision import (
 )
 from radixloom_operator.errors import ClusterError
 from radixloom_operator.execution import History, Work, execute
+from radixloom_operator.gateways import PoolState, pool_state
 from radixloom_operator.leaders import Leaders
 from radixloom_operator.naming import Key
 from radixloom_operator.observed import Observed, World, observe
@@ -47,6 +48,9 @@ from radixloom_operator.times import write_time
 log = structlog.stdlib.get_logger()
 
 Manifest = dict[str, Any]
+
+_POOL_SECONDS = 30.0
+"""Pools are not watched, as clusters may lack the kind: so long until Gateways are heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ def reconcile(
     if manifest is None or manifest["metadata"].get("deletionTimestamp"):
         return Turn()  # owner references collect the rest
     before = _stored_status(key, manifest)
-    world = cluster.world(key)
+    world = cluster.world(key, with_gateways=_has_or_had_pool(manifest, before))
     scene = _Scene(
         key,
         manifest,
@@ -150,12 +154,14 @@ class _Scene:
             observed = observe(world, owner_uid=service.uid)
         observed, again = restarts.with_verdicts(observed, spec.restart, now)
         scaling = self.autoscale(service, observed, work)
-        facts = _facts(desired, wanted, rollout, scaling, work.failure)
+        pool = _pool_state(desired, observed)
+        facts = replace(_facts(desired, wanted, rollout, scaling, work.failure), pool=pool)
         told = startups(observed, self.before, self.leaders)
         after = status.accepted_status(facts, observed, self.before, told, now=write_time(now))
         self.tell(after, work)
         pauses = [again, progress.again_seconds(spec, rollout, now)]
         pauses += [self.meter.period_seconds] if scaling else []
+        pauses += [_POOL_SECONDS] if pool and not pool.is_settled else []
         return Turn(work.failure is None, min((one for one in pauses if one), default=None))
 
     def autoscale(
@@ -205,6 +211,20 @@ def _facts(
         autoscaling=scaling,
         has_routers=spec.routing.mode is RoutingMode.ROUTER,
     )
+
+
+def _has_or_had_pool(manifest: Manifest, before: LLMServiceStatus) -> bool:
+    """Tell whether objects of Gateways are to be looked at: wanted, or to be removed."""
+    mode = ((manifest.get("spec") or {}).get("routing") or {}).get("mode")
+    told = any(one.type == ConditionType.POOL for one in before.conditions)
+    return told or mode == RoutingMode.INFERENCE_POOL
+
+
+def _pool_state(desired: Desired, observed: Observed) -> PoolState | None:
+    if desired.service.spec.routing.inference_pool is None:
+        return None
+    kinds = frozenset(one["kind"] for one in desired.shared) & set(GATEWAY_KINDS)
+    return pool_state(desired.service.name, kinds, observed)
 
 
 def _stored_status(key: Key, manifest: Manifest) -> LLMServiceStatus:

@@ -37,6 +37,8 @@ class Store:
     """By path."""
     writes: list[str] = field(default_factory=list)
     """Method and path of every write that changed something."""
+    custom: dict[str, str] = field(default_factory=dict)
+    """Plurals of custom resources that are installed, and their apiVersion."""
     requests: int = 0
     fault: Callable[[str, str, int], int | None] = lambda method, path, number: None
     """Method, path and number of a request to the status that it fails with."""
@@ -178,7 +180,8 @@ def _get(store: Store, path: str, query: dict[str, list[str]]) -> tuple[int, Man
     if path == PREFIX:
         return 200, {"kind": "APIResourceList"}
     plural = path.rsplit("/", 1)[1]
-    if plural not in _LISTS:
+    lists = _LISTS | store.custom
+    if plural not in lists:
         return 404, {"message": f"{path} not found"}
     pairs = query.get("labelSelector", [""])[0].split(",")
     labels = dict(pair.split("=") for pair in pairs if pair)
@@ -189,7 +192,7 @@ def _get(store: Store, path: str, query: dict[str, list[str]]) -> tuple[int, Man
         and (key.startswith(f"{path}/") or "/namespaces/" not in path)
         and labels.items() <= one["metadata"].get("labels", {}).items()
     ]
-    return 200, {"apiVersion": _LISTS[plural], "items": items}
+    return 200, {"apiVersion": lists[plural], "items": items}
 
 
 _LISTS = {

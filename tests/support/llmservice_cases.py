@@ -125,6 +125,30 @@ SOUND = (
         },
     ),
     Case(
+        "a pool of a Gateway",
+        {
+            "spec.routing": {
+                "mode": "InferencePool",
+                "inferencePool": {
+                    "endpointPicker": {"name": "picker", "port": 9003, "failureMode": "FailOpen"},
+                    "gateways": [{"name": "inference", "namespace": "gateways"}],
+                    "hostnames": ["chat.example.com", "*.chat.example.com"],
+                    "requestTimeoutSeconds": 600,
+                },
+            }
+        },
+    ),
+    Case(
+        "a pool for routes of one's own",
+        {
+            "spec.engine.port": 9000,
+            "spec.routing": {
+                "mode": "InferencePool",
+                "inferencePool": {"endpointPicker": {"name": "picker"}},
+            },
+        },
+    ),
+    Case(
         "clients by name",
         {"spec.network": {"clients": [{"podLabels": {"app": "web"}}], "policy": True}},
     ),
@@ -219,6 +243,32 @@ REFUSED = (
             }
         },
         "scaleToZeroAfterSeconds applies to minReplicas 0 only",
+    ),
+    Case(
+        "a pool without its picker",
+        {"spec.routing": {"mode": "InferencePool"}},
+        "routing.inferencePool is required when routing.mode is InferencePool",
+    ),
+    Case(
+        "a pool beside routers",
+        {
+            "spec.routing": {
+                "mode": "Router",
+                "inferencePool": {"endpointPicker": {"name": "picker"}},
+            }
+        },
+        "routing.inferencePool is required when routing.mode is InferencePool, and only then",
+    ),
+    Case(
+        "autoscaling to zero before a Gateway",
+        {
+            "spec.routing": {
+                "mode": "InferencePool",
+                "inferencePool": {"endpointPicker": {"name": "picker"}},
+            },
+            "spec.autoscaling": {"minReplicas": 0, "maxReplicas": 2, "target": {"value": 1}},
+        },
+        "minReplicas 0 needs routing.mode Router",
     ),
     Case(
         "load by a feeling",

@@ -21,6 +21,7 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     AUTOSCALING = "AutoscalingActive"
     ROUTING = "RouterAvailable"
+    POOL = "InferencePoolAccepted"
 
 
 class Condition(ApiModel):
@@ -33,7 +34,8 @@ class Condition(ApiModel):
         " slice answers as the spec asks. Degraded: something is broken. Stalled: it goes on no"
         " further without help. AutoscalingActive: replicas follow the load (only where the spec"
         " has autoscaling). RouterAvailable: requests go through routers (only where"
-        " routing.mode is Router).",
+        " routing.mode is Router). InferencePoolAccepted: a Gateway sends requests to the leaders"
+        " (only where routing.mode is InferencePool).",
     )
     status: Literal["True", "False", "Unknown"] = Field(description="The answer.")
     reason: str = Field(

@@ -346,6 +346,11 @@ class LLMServiceSpec(ApiModel):
                 "parallelism does not apply to cpu; set it by engine.args",
             ),
             rule(
+                "(self.routing.mode == 'InferencePool') == has(self.routing.inferencePool)",
+                "routing.inferencePool is required when routing.mode is InferencePool, and only"
+                " then",
+            ),
+            rule(
                 "!has(self.autoscaling) || self.autoscaling.minReplicas > 0"
                 " || self.routing.mode == 'Router'",
                 "autoscaling.minReplicas 0 needs routing.mode Router, where requests wait",

@@ -246,6 +246,18 @@ def zero_has_routers(service: LLMService) -> Problem | None:
     )
 
 
+def pool_is_described(service: LLMService) -> Problem | None:
+    """A pool has its endpoint picker, and is wanted."""
+    routing = service.spec.routing
+    if (routing.mode is RoutingMode.INFERENCE_POOL) == (routing.inference_pool is not None):
+        return None
+    return Problem(
+        "InvalidSpec",
+        f"spec.routing: mode {routing.mode} and inferencePool do not go together; set inferencePool"
+        " for mode InferencePool alone",
+    )
+
+
 RULES: tuple[Rule, ...] = (
     name_leaves_room,
     slice_exists,  # hosts, chips and selectors follow from it
@@ -256,6 +268,7 @@ RULES: tuple[Rule, ...] = (
     drain_has_time,
     rollout_can_go_on,
     autoscaling_has_room,
+    pool_is_described,
     zero_has_routers,
 )
 

@@ -7,6 +7,7 @@ from radixloom_operator.api.location import served_name
 from radixloom_operator.api.routing import RoutingMode
 from radixloom_operator.api.types import LLMService
 from radixloom_operator.desired.disruption import disruption_budget
+from radixloom_operator.desired.inference_pool import inference_pool_objects
 from radixloom_operator.desired.manifest import Manifest
 from radixloom_operator.desired.network import network_policies
 from radixloom_operator.desired.revision import Revision, revision_of
@@ -80,6 +81,7 @@ def desired_objects(
             hosts_service(service),
             *(router_objects(service, settings) if has_routers else ()),
             client_service(service, to_routers=has_routers and routers_serve),
+            *inference_pool_objects(service),
             disruption_budget(service, hardware),
         ),
         slices=tuple(

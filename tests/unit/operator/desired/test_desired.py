@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 from support.golden import assert_golden
 from support.llmservice_cases import SOUND, manifest, tpu
+from support.object_schema import validate
 
 from radixloom_operator.api.schema import to_yaml
 from radixloom_operator.api.types import LLMService
@@ -20,6 +20,15 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 SETTINGS = OperatorSettings(
     runtime_image="registry.example/radixloom-runtime:1", image_pull_policy=PullPolicy.ALWAYS
 )
+POOL = {
+    "mode": "InferencePool",
+    "inferencePool": {
+        "endpointPicker": {"name": "chat-picker"},
+        "gateways": [{"name": "inference", "namespace": "gateways", "sectionName": "https"}],
+        "hostnames": ["chat.example.com"],
+        "requestTimeoutSeconds": 0,
+    },
+}
 ROWS = [
     (generation, topology, per_host)
     for generation in ACCELERATORS
@@ -59,6 +68,7 @@ def all_yaml(found: Desired) -> str:
         ("cpu", {"spec.model.uri": "pvc://weights/smollm2", "spec.replicas": 2}),
         ("v5e-two-hosts", tpu("v5e", "2x4", chipsPerHost=4)),
         ("cpu-routed", {"spec.model.uri": "pvc://weights/smollm2", "spec.routing.mode": "Router"}),
+        ("cpu-pool", {"spec.model.uri": "pvc://weights/smollm2", "spec.routing": POOL}),
         (
             "v6e-one-host-gated-model",
             {
@@ -123,7 +133,7 @@ def test_every_row_of_the_tpu_table_is_the_golden_one():
 def test_every_object_is_valid_to_kubernetes(case):
     found = desired(case.change)
     for one in (*found.shared, *found.slices, wire_secret(found.service, "s")):
-        kubernetes_validate.validate(one, "1.34", strict=True)
+        validate(one)
 
 
 @pytest.mark.parametrize("case", SOUND, ids=lambda case: case.title)
