@@ -17,6 +17,8 @@ Json = dict[str, Any]
 _WIDTH, _HEIGHT, _COLUMNS = 8, 8, 3
 _OF = '{namespace=~"$namespace",llmservice=~"$llmservice"}'
 _BY = "sum by (llmservice)"
+_EVERYWHERE = "radixloom_engine_up|radixloom_router_leaders"
+"""A service without replicas has routers at most."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,65 @@ PANELS: tuple[Panel, ...] = (
             ),
         ),
     ),
+    Panel("Routers: requests", "reqps", (_kinds("radixloom_router_requests_total", "status"),)),
+    Panel("Routers: first byte", "s", _quantiles("radixloom_router_first_byte_seconds")),
+    Panel("Routers: whole requests", "s", _quantiles("radixloom_router_request_seconds")),
+    Panel(
+        "Routers: prompts that leaders held",
+        "percentunit",
+        (
+            (
+                _share(
+                    "radixloom_router_matched_blocks_total", "radixloom_router_prompt_blocks_total"
+                ),
+                "{{llmservice}}",
+            ),
+        ),
+        "As routers guess it; the prefix hit rate is what leaders found.",
+    ),
+    Panel("Routers: choices", "reqps", (_kinds("radixloom_router_choices_total", "reason"),)),
+    Panel(
+        "Routers: running and held",
+        "short",
+        (
+            (f"{_BY} (radixloom_router_running_requests{_OF})", "{{llmservice}} running"),
+            (f"{_BY} (radixloom_router_held_requests{_OF})", "{{llmservice}} held"),
+        ),
+        "Held requests wait for the first replica.",
+    ),
+    Panel("Routers: waits for a replica", "s", _quantiles("radixloom_router_hold_seconds")),
+    Panel(
+        "Routers: trouble",
+        "reqps",
+        (
+            _kinds("radixloom_router_refused_requests_total", "reason"),
+            _kinds("radixloom_router_retries_total", "cause"),
+            (_rate("radixloom_router_cut_off_answers_total"), "{{llmservice}} cut off"),
+        ),
+        "Refused, sent to another leader, and ended early.",
+    ),
+    Panel(
+        "Routers: leaders",
+        "short",
+        (
+            (
+                f"max by (llmservice, state) (radixloom_router_leaders{_OF})",
+                "{{llmservice}} {{state}}",
+            ),
+        ),
+    ),
+    Panel(
+        "Routers: blocks remembered",
+        "short",
+        ((f"max by (llmservice) (radixloom_router_remembered_blocks{_OF})", "{{llmservice}}"),),
+        "Of prompts, 256 bytes each, in the router that remembers the most.",
+    ),
+    Panel(
+        "Routers: idle",
+        "s",
+        ((f"min by (llmservice) (radixloom_router_idle_seconds{_OF})", "{{llmservice}}"),),
+        "For how long a leader has been ready and nobody asked: by this, replicas go to zero.",
+    ),
 )
 
 
@@ -178,13 +239,13 @@ def _source() -> Json:
 
 
 def _variable(label: str) -> Json:
-    within = '{namespace=~"$namespace"}' if label == "llmservice" else ""
+    within = ',namespace=~"$namespace"' if label == "llmservice" else ""
     return {
         "name": label,
         "label": "LLMService" if label == "llmservice" else "Namespace",
         "type": "query",
         "datasource": _DATASOURCE,
-        "query": f"label_values(radixloom_engine_up{within}, {label})",
+        "query": f'label_values({{__name__=~"{_EVERYWHERE}"{within}}}, {label})',
         "refresh": 2,
         "includeAll": True,
         "multi": True,

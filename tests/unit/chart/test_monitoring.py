@@ -6,7 +6,8 @@ import re
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from radixloom_runtime.metrics import Metrics
+from radixloom_runtime.metrics import Metrics, MetricSet
+from radixloom_runtime.router.metrics import RouterMetrics
 
 ALL = (
     "monitoring.podMonitor.enabled=true",
@@ -17,8 +18,11 @@ NAME = re.compile(r"radixloom[_:][a-z_]+")
 
 
 def known() -> set[str]:
-    """Return the names of all series that `/metrics` can have."""
-    metrics = Metrics()
+    """Return the names of all series that leaders' and routers' `/metrics` can have."""
+    return {name for metrics in (Metrics(), RouterMetrics()) for name in series(metrics)}
+
+
+def series(metrics: MetricSet) -> set[str]:
     for each in vars(metrics).values():  # a labelled metric has no series before its first value
         labels = getattr(each, "_labelnames", ())
         if labels:
@@ -61,19 +65,19 @@ def test_every_metric_of_the_dashboard_is_one_of_the_runtimes(render):
         target["expr"] for panel in board(render)["panels"] for target in panel["targets"]
     ]
     named = {name for expression in expressions for name in NAME.findall(expression)}
-    assert len(named) > 20
+    assert len(named) > 35
     assert named <= known()
 
 
 def test_every_metric_of_an_alert_is_one_of_the_runtimes(render):
     named = {name for rule in rules(render) for name in NAME.findall(rule["expr"])}
-    assert len(named) >= 7
+    assert len(named) >= 10
     assert named <= known()
 
 
 def test_every_alert_says_what_is_wrong_and_what_to_do(render):
     alerts = rules(render)
-    assert len({rule["alert"] for rule in alerts}) == len(alerts) == 6
+    assert len({rule["alert"] for rule in alerts}) == len(alerts) == 9
     for rule in alerts:
         assert rule["labels"]["severity"] in {"warning", "critical"}
         assert rule["annotations"]["summary"]
