@@ -293,7 +293,14 @@ class RuntimeSettings(ListenerSettings):
         " Needed on every host when num_hosts > 1.",
     )
 
-    # --- logs and profiles
+    # --- logs, traces and profiles
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/]+.*$",
+        description="Where an OpenTelemetry collector takes OTLP over HTTP, like"
+        " http://collector:4318: it is sent a trace of each request. Default: what"
+        " OTEL_EXPORTER_OTLP_ENDPOINT says, else nowhere.",
+    )
     profile_dir: Path | None = Field(
         None,
         description="Folder for the profiles of `POST /start_profile`. Default: there are none.",

@@ -138,6 +138,7 @@ class EchoEngine:
             logprobs=logprobs(token_ids, submit.logprobs),
             prompt_logprobs=prompt_logprobs(submit) if is_first else None,
             cached_tokens=(len(submit.prompt_ids) - 1) // 16 * 16,
+            scheduled_at=time.monotonic() if is_first else None,
             finish_reason=reason,
         )
 

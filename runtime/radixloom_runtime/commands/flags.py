@@ -58,7 +58,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "plan_port",
         "gather_seconds",
     ),
-    "logs and profiles": ("profile_dir", "log_level", "log_format"),
+    "logs, traces and profiles": ("otlp_endpoint", "profile_dir", "log_level", "log_format"),
 }
 """Heading in `--help` → settings; a test holds it equal to the settings that may have a flag."""
 

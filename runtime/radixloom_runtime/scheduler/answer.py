@@ -81,6 +81,7 @@ def _output(
     run: Running, token_ids: list[int], logprobs: list[TokenLogprobs] | None, reason: str | None
 ) -> Output:
     prompt_logprobs, run.prompt_logprobs = run.prompt_logprobs, None
+    scheduled_at = None if run.has_answered else run.seated_at
     run.has_answered = True
     return Output(
         request_id=run.request.submit.request_id,
@@ -89,6 +90,7 @@ def _output(
         prompt_logprobs=prompt_logprobs,
         cached_tokens=run.cached_tokens,
         finish_reason=reason,
+        scheduled_at=scheduled_at,
     )
 
 

@@ -45,6 +45,8 @@ class Requests:
         self.turns = Turns()
         self.totals = Totals()
         self.by_id: dict[str, Waiting | Running] = {}
+        self.now = 0.0
+        """As the scheduler was last told."""
         self.may_admit = True
         """False while nothing has changed since all who wait were found not to fit."""
 
@@ -104,6 +106,7 @@ class Batch:
             has_answered=waiting.has_answered,
             prompt_logprobs=[None] if waiting.wants_prompt_logprobs else None,
             guide=waiting.guide,
+            seated_at=everyone.now if waiting.seated_at is None else waiting.seated_at,
         )
         if waiting.cached_tokens is None:
             everyone.totals.prompt_tokens += run.request.prompt_length
@@ -129,7 +132,12 @@ class Batch:
         self.requests.totals.preemptions += 1
         self.requests.enqueue(
             Waiting(
-                run.request, tuple(run.token_ids), run.cached_tokens, run.has_answered, run.guide
+                run.request,
+                tuple(run.token_ids),
+                run.cached_tokens,
+                run.has_answered,
+                run.guide,
+                run.seated_at,
             )
         )
 

@@ -59,6 +59,8 @@ class Waiting:
     """The first Output is out, and the prompt's logprobs with it."""
     guide: Guide | None = None
     """Stands where `token_ids` end; of answers that no grammar guides: None."""
+    seated_at: float | None = None
+    """When it was first admitted; None before it."""
 
     @property
     def wants_prompt_logprobs(self) -> bool:
@@ -105,6 +107,8 @@ class Running:
     """Tokens known at admission, or when some were forced; then the device feeds itself."""
     cached_tokens: int
     has_answered: bool
+    seated_at: float
+    """When it was first admitted, which preemption does not change."""
     num_in_flight: int = 0
     """Tokens being sampled by steps that are not committed; guesses count as if they were right."""
     num_guessed: int = 0

@@ -116,7 +116,6 @@ class Scheduler:
         self._in_flight: deque[tuple[StepPlan, tuple[Running, ...]]] = deque()
         self._next_number = 0
         self._num_submitted = 0
-        self._now = 0.0
         self._deadlines = Deadlines(self._deadline_of)
         self._completions = CompletionRate()
 
@@ -149,7 +148,7 @@ class Scheduler:
 
     def tick(self, now: float) -> list[TimedOut]:
         """Take note of the time; return whose deadline has passed, and forget those."""
-        self._now = now
+        self._requests.now = now
         passed = self._deadlines.take_passed(now)
         for request_id in passed:
             self.abort(request_id)
@@ -178,7 +177,7 @@ class Scheduler:
                 request_id=submit.request_id,
                 message=f"{self.num_waiting} requests are waiting, no more may; try again later",
                 retry_after_seconds=self._completions.retry_after_seconds(
-                    self._now, self.num_waiting
+                    self._requests.now, self.num_waiting
                 ),
             )
         self._accept(submit, guide)
@@ -312,7 +311,7 @@ class Scheduler:
                 if self._pins.is_awaited(output.request_id):
                     outputs[-1] = self._pins.fulfil(output.request_id, run.token_ids, batch.ledger)
         self.totals.output_tokens += num_tokens
-        self._completions.note(self._now, num_finished)
+        self._completions.note(self._requests.now, num_finished)
         return outputs
 
     def _judge(self, run: Running, chunk: Chunk, result: ChunkResult) -> None:

@@ -29,6 +29,7 @@ from radixloom_runtime.server.order import Order
 from radixloom_runtime.server.replies import CachedTokens, Usage
 from radixloom_runtime.server.schema import TextRequest
 from radixloom_runtime.server.service import service_of
+from radixloom_runtime.server.spans import Asked
 from radixloom_runtime.text.pipeline import TextDelta
 
 FIRST_WORD_SECONDS = 1.0
@@ -61,6 +62,7 @@ def prepare(
     work = generations.prepare(order, model.tokenizer, service.engine, service.metrics)
     service.in_flight.add(work, {request.state.request_id, *names})
     work.on_close = functools.partial(service.in_flight.remove, work)
+    request.state.asked = Asked(wanted.model, bool(wanted.stream), work)
     return work
 
 
@@ -96,32 +98,26 @@ async def streamed(generation: Generation, write: Writing) -> Response:
 
 
 def usage_of(generation: Generation) -> Usage:
-    """Count the tokens; each prompt once, with what its first choice found in the cache."""
-    firsts = [
-        choice
-        for choice in generation.choices.values()
-        if choice.index % generation.order.num_samples == 0
-    ]
-    prompt_tokens = sum(len(choice.prompt.ids) for choice in firsts)
-    output_tokens = sum(choice.num_output for choice in generation.choices.values())
-    cached_tokens = sum(choice.cached_tokens for choice in firsts)
+    """Count the tokens, as OpenAI's answers tell them."""
+    counts = generation.counts
     return Usage(
-        prompt_tokens=prompt_tokens,
-        completion_tokens=output_tokens,
-        total_tokens=prompt_tokens + output_tokens,
-        prompt_tokens_details=CachedTokens(cached_tokens),
+        prompt_tokens=counts.prompt_tokens,
+        completion_tokens=counts.output_tokens,
+        total_tokens=counts.prompt_tokens + counts.output_tokens,
+        prompt_tokens_details=CachedTokens(counts.cached_tokens),
     )
 
 
 def finish(generation: Generation) -> None:
     """Free what the engine holds, and log how the request went."""
     generation.close()
-    usage = usage_of(generation)
+    counts = generation.counts
     log.info(
         "request.finished",
-        prompt_tokens=usage.prompt_tokens,
-        cached_tokens=usage.prompt_tokens_details.cached_tokens,
-        output_tokens=usage.completion_tokens,
+        choices=len(generation.choices),
+        prompt_tokens=counts.prompt_tokens,
+        cached_tokens=counts.cached_tokens,
+        output_tokens=counts.output_tokens,
         finish_reason=",".join(dict.fromkeys(generation.ends)),
         **generation.seconds(),
     )

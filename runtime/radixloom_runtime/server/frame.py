@@ -1,9 +1,10 @@
-"""What surrounds every HTTP request: id, key, metric, and the answer to a defect of ours.
+"""What surrounds every HTTP request: id, key, metric, trace, and the answer to a defect of ours.
 
 A plain ASGI middleware: Starlette's base class for them buffers streams behind another task.
 """
 
 import contextlib
+import time
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -13,6 +14,7 @@ from radixloom_runtime.server import dialects, problems
 from radixloom_runtime.server.connection import REQUEST_ID_HEADER, request_id_of
 from radixloom_runtime.server.keys import UnauthorizedError
 from radixloom_runtime.server.service import Service
+from radixloom_runtime.server.spans import Exchange
 
 log = structlog.get_logger()
 
@@ -26,6 +28,7 @@ class Frame:
         self._keys = service.keys
         self._lifecycle = service.lifecycle
         self._metrics = service.metrics
+        self._tracing = service.tracing
         self._endpoints = endpoints
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,7 +38,7 @@ class Frame:
             return
         request_id = request_id_of(Headers(scope=scope))
         scope.setdefault("state", {})["request_id"] = request_id
-        status = 0
+        status, began = 0, time.monotonic()
 
         async def send_framed(message: Message) -> None:
             nonlocal status
@@ -53,7 +56,8 @@ class Frame:
             ):
                 await self._app_or_500(scope, receive, send_framed, request_id)
         finally:
-            self._count(scope["path"], status)
+            # 499, as nginx has it: the client left before any answer.
+            self._tell(scope, status or 499, began)
 
     async def _app_or_500(
         self, scope: Scope, receive: Receive, send: Send, request_id: str
@@ -83,7 +87,21 @@ class Frame:
             defect = problems.InternalError(request_id)
             await dialects.error_response(defect, scope["path"])(scope, receive, send)
 
-    def _count(self, path: str, status: int) -> None:
+    def _tell(self, scope: Scope, status: int, began: float) -> None:
+        """Count a request that is over, and trace it unless it is a probe or a scrape."""
+        path: str = scope["path"]
         endpoint = path if path in self._endpoints else "other"
-        # 499, as nginx has it: the client left before any answer.
-        self._metrics.http_requests.labels(endpoint, str(status or 499)).inc()
+        self._metrics.http_requests.labels(endpoint, str(status)).inc()
+        if self._tracing is None or scope["method"] != "POST":
+            return
+        exchange = Exchange(
+            method=scope["method"],
+            path=endpoint,
+            headers=Headers(scope=scope),
+            request_id=scope["state"]["request_id"],
+            status=status,
+            began=began,
+            ended=time.monotonic(),
+            asked=scope["state"].get("asked"),
+        )
+        self._tracing.record(exchange)

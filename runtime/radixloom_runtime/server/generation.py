@@ -55,6 +55,15 @@ class ChoiceDelta:
     prompt_logprobs: Sequence[TokenLogprobs | None] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Tokens of all choices; each prompt once, with what its first choice found in the cache."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    output_tokens: int
+
+
 @dataclass(slots=True, eq=False)
 class Generation:
     """The choices of one order, in the engine's hands."""
@@ -65,6 +74,8 @@ class Generation:
     choices: dict[str, Choice]
     inbox: Inbox = field(default_factory=Inbox)
     started_at: float = field(default_factory=time.monotonic)
+    scheduled_at: float | None = None
+    """When the first of the choices had a part in a step."""
     first_token_at: float | None = None
     cut_short_by: str = ABORT
     """What ended the choices that have no finish reason."""
@@ -85,6 +96,24 @@ class Generation:
         """What ended each choice: its finish reason, or why it has none."""
         return [choice.finish_reason or self.cut_short_by for choice in self.choices.values()]
 
+    @property
+    def counts(self) -> Counts:
+        """Tokens so far."""
+        choices = self.choices.values()
+        firsts = [choice for choice in choices if choice.index % self.order.num_samples == 0]
+        return Counts(
+            prompt_tokens=sum(len(choice.prompt.ids) for choice in firsts),
+            cached_tokens=sum(choice.cached_tokens for choice in firsts),
+            output_tokens=sum(choice.num_output for choice in choices),
+        )
+
+    @property
+    def last_token_at(self) -> float | None:
+        """When the last token so far came."""
+        return max(
+            filter(None, (choice.last_token_at for choice in self.choices.values())), default=None
+        )
+
     async def next(self) -> list[ChoiceDelta]:
         """Wait for the engine and return what it added, in order.
 
@@ -96,11 +125,15 @@ class Generation:
         return [delta for delta in deltas if delta is not None]
 
     def seconds(self) -> dict[str, float]:
-        """Return how long it took so far: to the first token, if there was one, and in all."""
-        total = {"total_seconds": round(time.monotonic() - self.started_at, 4)}
-        if self.first_token_at is None:
-            return total
-        return {"ttft_seconds": round(self.first_token_at - self.started_at, 4)} | total
+        """Return how long it took to be scheduled, to its first token, and in all, so far."""
+        reached = {
+            "queue_seconds": self.scheduled_at,
+            "ttft_seconds": self.first_token_at,
+            "total_seconds": time.monotonic(),
+        }
+        return {
+            name: round(at - self.started_at, 4) for name, at in reached.items() if at is not None
+        }
 
     def cut_short(self) -> None:
         """End what is not finished with what there is of it: it is told as by a last Output."""
@@ -152,6 +185,8 @@ class Generation:
         is_first = choice.num_output == 0 and choice.last_token_at is None
         text = choice.pipeline.feed(output)
         choice.cached_tokens = output.cached_tokens
+        if self.scheduled_at is None:
+            self.scheduled_at = output.scheduled_at
         choice.num_output += len(text.token_ids)
         choice.finish_reason = text.finish_reason
         if text.finish_reason and output.finish_reason is None:

@@ -59,6 +59,8 @@ async def run(supervisor: Supervisor, listener: socket.socket) -> int:
     finally:
         server.should_exit = True
         await serving_http
+        if supervisor.service.tracing is not None:
+            await asyncio.to_thread(supervisor.service.tracing.close)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from radixloom_runtime.server.in_flight import InFlight
 from radixloom_runtime.server.keys import Keys
 from radixloom_runtime.server.lifecycle import Lifecycle
 from radixloom_runtime.server.responses.store import ResponseStore
+from radixloom_runtime.server.tracing import Tracing
 from radixloom_runtime.server.tree_view import TreeView
 from radixloom_runtime.settings import MAX_BODY_BYTES
 
@@ -32,6 +33,8 @@ class Service:
     tree_view: TreeView = field(default_factory=TreeView)
     in_flight: InFlight = field(default_factory=InFlight)
     responses: ResponseStore = field(default_factory=ResponseStore)
+    tracing: Tracing | None = None
+    """Who tells a collector of requests; None: nobody wants to know."""
 
 
 def service_of(request: Request) -> Service:

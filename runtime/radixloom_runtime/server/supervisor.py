@@ -20,7 +20,7 @@ from radixloom_runtime import __version__
 from radixloom_runtime.errors import ConfigurationError
 from radixloom_runtime.metrics import Metrics
 from radixloom_runtime.runner import machine
-from radixloom_runtime.server import catalog, keys
+from radixloom_runtime.server import catalog, keys, tracing
 from radixloom_runtime.server.engine_client import EngineClient, StateMessage
 from radixloom_runtime.server.engine_counters import EngineCounters
 from radixloom_runtime.server.engine_process import EngineProcess
@@ -86,6 +86,7 @@ class Supervisor:
             keys.load(settings),
             settings.max_body_bytes,
             settings.console,
+            tracing=tracing.load(settings.otlp_endpoint),
         )
 
     def stop(self) -> None:

@@ -19,7 +19,7 @@ from typing import Literal
 
 import msgspec
 
-WIRE_VERSION = 9
+WIRE_VERSION = 10
 """Bumped with every change of a struct below; both ends refuse another version."""
 
 
@@ -205,6 +205,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown
     """Prompt tokens whose KV came from the prefix cache; same in every Output of a request."""
     finish_reason: str | None = None
     """"stop" (a stop token id, or a grammar's end) or "length"."""
+    scheduled_at: float | None = None
+    """On the first Output: when it left the queue, on this machine's monotonic clock."""
     ends_in_text: bool = False
     """With "stop": the last id is no stop token; a grammar allows nothing after it."""
     vector: bytes = b""
