@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable
 from http import HTTPStatus
 
+import structlog
 from fastapi import APIRouter, FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -59,6 +60,7 @@ ENDPOINTS = frozenset(
 )
 """Paths that the metrics tell apart."""
 
+log = structlog.get_logger()
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
 
 
@@ -179,6 +181,8 @@ def _add_console(app: FastAPI) -> None:
 
 async def _on_request_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)  # noqa: S101 - what it is registered for
+    # Without the message, which may quote the prompt.
+    log.info("request.refused", status=error.status, param=error.param, code=error.code)
     return dialects.error_response(error, request.url.path)
 
 

@@ -31,6 +31,8 @@ def posts(leader: SmallLeader) -> int:
 def test_a_request_reaches_a_leader_as_it_was_sent(leaders: Pair):
     body = b'{"messages": [ ],   "odd": "\\u00e9"}'
     headers = {"authorization": "Bearer k", "x-request-id": "mine", "x-other": "kept"}
+    # a trace goes on where the leader answers
+    headers |= {"traceparent": f"00-{'4' * 32}-{'2' * 16}-01", "tracestate": "a=b"}
     with router(*leaders) as running:
         answer = running.client.post(f"{CHAT}?a=%2Fb&c", content=body, headers=headers)
     [seen] = [*leaders[0].seen, *leaders[1].seen]

@@ -86,3 +86,26 @@ def test_aborting_what_is_not_there_does_nothing():
     service.abort("nobody")
     service.serve(request("a", [1]))
     service.abort("a")
+
+
+def test_the_first_output_alone_says_when_a_request_left_the_queue():
+    service = Service()
+    service.now = 4.0
+    service.submit(request("a", [1, 2], max_tokens=3))
+    service.step()
+    service.now = 8.0
+    service.run()
+    assert [output.scheduled_at for output in service.answers["a"].outputs] == [5.0, None, None]
+
+
+def test_who_is_displaced_before_its_first_token_left_the_queue_when_it_did_so_first():
+    service = Service(limits(num_pages=12, step_tokens=16))
+    service.now = 4.0
+    service.submit(request("low", [1] * 40, max_tokens=2, priority=1))
+    service.step()
+    service.now = 8.0
+    service.submit(request("high", [2] * 40, max_tokens=2))
+    service.run()
+    assert service.scheduler.totals.preemptions > 0
+    assert service.answers["high"].outputs[0].scheduled_at == 9.0
+    assert service.answers["low"].outputs[0].scheduled_at == 5.0
