@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Run the folders of tests given, having brought what slow and e2e tests need: the demo model, a
-# cluster (KUBECONFIG's, else the local one) and the images in it. Unit tests run on all cores, e2e
+# browser, a cluster (KUBECONFIG's, else the local one) and the images in it. Unit tests run on all cores, e2e
 # tests one after another: they share the cluster.
 #
 # Long steps happen here and not in a fixture, so that their progress shows. A local cluster that was
@@ -23,6 +23,7 @@ if [ "${KUBECONFIG:-$local}" = "$local" ]; then
   "$python" -m hack.images load >/dev/null
 fi
 .venv/bin/radixloom fetch demo >/dev/null
+"$python" -m hack.browser >/dev/null
 failed=0
 for tests in "$@"; do
   workers=0

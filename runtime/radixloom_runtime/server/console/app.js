@@ -22,7 +22,7 @@ function open(name, { focus = false } = {}) {
     const tab = byId(`tab-${each}`);
     tab.setAttribute("aria-selected", String(each === name));
     tab.tabIndex = each === name ? 0 : -1;
-    byId(each).hidden = each !== name;
+    byId(`view-${each}`).hidden = each !== name;
   }
   if (focus) byId(`tab-${name}`).focus();
   if (location.hash.slice(1) !== name) history.replaceState(null, "", `#${name}`);

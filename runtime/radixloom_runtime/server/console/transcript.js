@@ -28,7 +28,7 @@ export function clear() {
 
 export function addUser(text) {
   const body = element("div", { class: "text" }, text);
-  return add(element("article", { class: "turn user" }, element("h3", {}, "You"), body));
+  return add(element("article", { class: "turn user" }, element("h2", {}, "You"), body));
 }
 
 export function addProblem(title, message) {
@@ -47,7 +47,7 @@ export class AnswerTurn {
     element("summary", {}, "Reasoning"),
     this.#thought,
   );
-  #node = element("article", { class: "turn is-open" }, element("h3", {}, "Answer"));
+  #node = element("article", { class: "turn is-open" }, element("h2", {}, "Answer"));
   #frame = 0;
 
   constructor() {
