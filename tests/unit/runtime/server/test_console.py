@@ -314,10 +314,10 @@ def test_the_charts_move_and_are_told_in_words(browser: Browser, toy: HttpServer
     with visit(browser, toy.url, path="/#engine") as page:
         drawing = page.get_by_role("img", name=re.compile("Output tokens.s, last two minutes"))
         expect(drawing).to_have_attribute("aria-label", re.compile(r"now 0\.0,"))
-        before = page.locator("#chart-output .line").get_attribute("d") or ""
+        before = page.locator("#chart-output .series-0 .line").get_attribute("d") or ""
         complete(toy, [SLOW], max_tokens=100)
         expect(drawing).to_have_attribute("aria-label", re.compile(r"most [1-9]"))
-        after = page.locator("#chart-output .line").get_attribute("d") or ""
+        after = page.locator("#chart-output .series-0 .line").get_attribute("d") or ""
         assert after.count("L") > before.count("L")
         page.get_by_text("The last two minutes in figures").click()
         row = page.get_by_role("row", name=re.compile("Output tokens.s"))
