@@ -85,10 +85,24 @@ def running(command: Sequence[str], log: Path, environment: Mapping[str, str]) -
 
 def resident_bytes(process_id: int) -> dict[int, int]:
     """Measure the resident memory of a process and each of its descendants, by process id."""
-    found = {process_id: _status_bytes(process_id)}
+    return {each: _status_bytes(each) for each in _family(process_id)}
+
+
+def cpu_seconds(process_id: int) -> float:
+    """Return the processor time that a process and its descendants used so far."""
+    ticks = 0
+    for each in _family(process_id):
+        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _family(process_id: int) -> list[int]:
+    """List a process and its descendants."""
+    found = [process_id]
     for task in Path(f"/proc/{process_id}/task").iterdir():
         for child in (task / "children").read_text().split():
-            found |= resident_bytes(int(child))
+            found += _family(int(child))
     return found
 
 

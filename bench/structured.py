@@ -6,7 +6,8 @@ Starts a server of its own. First, drawn schemas of all kinds (objects, enums, n
 patterns, numbers with bounds, $ref, anyOf) are asked for, sixteen at a time, and each answer is
 parsed and checked with `jsonschema`. Then sixteen streams that a grammar guides, in turns with
 sixteen plain ones of the same lengths: where the grammar leaves all free, the ratio is what guiding
-costs; by a schema, some tokens are forced and not sampled.
+costs; by a schema, some tokens are forced. Rates and the server's processor time are compared: the
+latter does not care what else the machine does. The first turn of a kind compiles its grammar, too.
 """
 
 import argparse
@@ -19,11 +20,11 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import jsonschema
-from running_server import Server, api_base, serving
+from running_server import Server, api_base, cpu_seconds, serving
 
 Schema = dict[str, Any]
 MAX_TOKENS = 700
@@ -145,17 +146,28 @@ async def check(client: httpx.AsyncClient, model: str, schemas: list[Schema], at
     return sum(map(bool, found))
 
 
-async def rate(
-    client: httpx.AsyncClient, model: str, wanted: Sequence[dict[str, Any]]
-) -> tuple[float, list[int]]:
-    """Ask for answers at once; return their tokens a second, and how many each has."""
-    began = time.perf_counter()
+class Turn(NamedTuple):
+    """Answers asked for at once."""
+
+    rate: float
+    """Tokens a second."""
+    cost: float
+    """Milliseconds of processor time a token."""
+    lengths: list[int]
+
+
+async def take_turn(
+    client: httpx.AsyncClient, server: Server, wanted: Sequence[dict[str, Any]]
+) -> Turn:
+    """Ask for answers at once."""
+    began, used = time.perf_counter(), cpu_seconds(server.process_id)
     answers = await asyncio.gather(
-        *(ask(client, model, seed, **each) for seed, each in enumerate(wanted))
+        *(ask(client, server.model, seed, **each) for seed, each in enumerate(wanted))
     )
     seconds = time.perf_counter() - began
+    used = cpu_seconds(server.process_id) - used
     lengths = [answer["usage"]["completion_tokens"] for answer in answers]
-    return sum(lengths) / seconds, lengths
+    return Turn(sum(lengths) / seconds, 1000 * used / sum(lengths), lengths)
 
 
 KINDS: Mapping[str, dict[str, Any]] = {
@@ -168,17 +180,25 @@ KINDS: Mapping[str, dict[str, Any]] = {
 }
 
 
-async def compare(client: httpx.AsyncClient, model: str, streams: int, rounds: int) -> None:
+async def compare(client: httpx.AsyncClient, server: Server, streams: int, rounds: int) -> None:
     """Print guided rates as a part of those of plain answers, each as long as the guided one."""
     for kind, more in KINDS.items():
-        ratios: list[float] = []
+        rates: list[float] = []
+        costs: list[float] = []
         for _ in range(rounds):
-            guided, lengths = await rate(client, model, [more] * streams)
-            alike = [{"max_tokens": length, "ignore_eos": True} for length in lengths]
-            plain, _ = await rate(client, model, alike)
-            ratios.append(guided / plain)
-            print(f"{kind}: {guided:.1f} tokens/s, plain {plain:.1f}: {guided / plain:.2f}")
-        print(f"{kind}: {statistics.median(ratios):.2f} of plain")
+            guided = await take_turn(client, server, [more] * streams)
+            alike = [{"max_tokens": length, "ignore_eos": True} for length in guided.lengths]
+            plain = await take_turn(client, server, alike)
+            rates.append(guided.rate / plain.rate)
+            costs.append(plain.cost / guided.cost)
+            print(
+                f"{kind}: {guided.rate:.1f} tokens/s, plain {plain.rate:.1f}: {rates[-1]:.2f};"
+                f" processor {guided.cost:.1f} ms a token, plain {plain.cost:.1f}: {costs[-1]:.2f}"
+            )
+        print(
+            f"{kind}: {statistics.median(rates):.2f} of plain in tokens a second,"
+            f" {statistics.median(costs):.2f} in tokens a second of processor time"
+        )
 
 
 async def run(server: Server, arguments: argparse.Namespace) -> int:
@@ -190,7 +210,7 @@ async def run(server: Server, arguments: argparse.Namespace) -> int:
         num_wrong = await check(client, server.model, schemas, arguments.streams)
         seconds = time.perf_counter() - began
         print(f"{len(schemas) - num_wrong} of {len(schemas)} answers valid, {seconds:.0f} s")
-        await compare(client, server.model, arguments.streams, arguments.rounds)
+        await compare(client, server, arguments.streams, arguments.rounds)
     return num_wrong
 
 

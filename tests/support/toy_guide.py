@@ -2,16 +2,13 @@
 
 Where an answer stands is the sum of its tokens and their number. Then
 
-    forced    nothing, or, where the sum divides by 3, the tokens sum % 5 ... 0
+    forced    nothing, or, where the sum divides by 3, the tokens sum % 5 ... 0, all of them
     allowed   the tokens t with (t + sum) % LAX != 0, and any token that ends the answer
     over      when there are `length` tokens
 """
 
-from collections.abc import Iterable
-
 from support.toy_runner import VOCAB_SIZE, expected_tokens, next_token
 
-from radixloom_runtime.scheduler.guide import may_jump
 from radixloom_runtime.wire.messages import Submit
 from radixloom_runtime.wire.plan import Limits
 
@@ -25,6 +22,7 @@ class ToyGuide:
         self._length = int(grammar)
         self._breaks_at = breaks_at
         self.tokens: list[int] = []
+        self._must: list[int] = []
 
     @property
     def is_over(self) -> bool:
@@ -34,14 +32,9 @@ class ToyGuide:
     def error(self) -> str | None:
         return "too hard" if len(self.tokens) == self._breaks_at else None
 
-    @property
-    def _must(self) -> list[int]:
-        total = sum(self.tokens)
-        return list(range(total % 5, -1, -1)) if total and total % 3 == 0 else []
-
     def allowed(self) -> list[int]:
-        if self._must:
-            return self._must[:1]
+        if must := self.forced():
+            return must[:1]
         total = sum(self.tokens)
         return [token for token in range(VOCAB_SIZE) if (token + total) % LAX]
 
@@ -52,11 +45,13 @@ class ToyGuide:
     def accept(self, token_id: int) -> None:
         assert token_id in self.allowed(), "the row sampled what its mask forbids"
         self.tokens.append(token_id)
+        del self._must[:1]
 
-    def force(self) -> Iterable[int]:
-        must = [] if self.is_over else self._must
-        self.tokens += must
-        return must
+    def forced(self) -> list[int]:
+        total = sum(self.tokens)
+        if not self._must and not self.is_over and total and total % 3 == 0:
+            self._must = list(range(total % 5, -1, -1))[: self._length - len(self.tokens)]
+        return self._must
 
 
 def toy_guide(submit: Submit) -> ToyGuide | None:
@@ -76,12 +71,11 @@ def _guided(submit: Submit, limits: Limits) -> tuple[list[int], str]:
         forbidden = frozenset(range(VOCAB_SIZE)) - frozenset(guide.allowed())
         token = next_token(submit.sampling.seed, [*submit.prompt_ids, *output], forbidden)
         guide.accept(token)
-        for token_id in (token, *(guide.force() if may_jump(submit) else ())):
-            output.append(token_id)
-            if token_id in submit.stop_token_ids:
-                return output, "stop"
-            if len(output) >= end:
-                return output, "length"
+        output.append(token)
+        if token in submit.stop_token_ids:
+            return output, "stop"
+        if len(output) >= end:
+            return output, "length"
         if guide.is_over:
             return output, "stop"
     return output, "length"

@@ -10,7 +10,7 @@ grammar may cost is bounded by its limits, for compiling as for a step.
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
@@ -57,6 +57,7 @@ class GrammarGuide:
 
     def __init__(self, matcher: LLMatcher) -> None:
         self._matcher = matcher
+        self._forced: list[int] = []
 
     @property
     def is_over(self) -> bool:
@@ -71,7 +72,7 @@ class GrammarGuide:
     def mask(self) -> bytes:
         """Return which tokens may come next; of a forced one, it alone."""
         mask = self._matcher.compute_bitmask()
-        forced = self._matcher.compute_ff_tokens()
+        forced = self.forced()
         if not forced:
             return mask
         alone = bytearray(len(mask))
@@ -81,12 +82,17 @@ class GrammarGuide:
     def accept(self, token_id: int) -> None:
         """Go on by a token that `mask` allowed."""
         self._matcher.consume_token(token_id)
+        del self._forced[:1]
 
-    def force(self) -> Iterable[int]:
-        """Go on by the tokens that must come next, and return them."""
-        forced = self._matcher.compute_ff_tokens()
-        self._matcher.consume_tokens(forced)
-        return forced
+    def forced(self) -> Sequence[int]:
+        """Return the tokens that must come next.
+
+        They are kept until they have come: what is left of a text may be cut into other tokens than
+        the whole was, and an answer has to be the same whether they are sampled or appended.
+        """
+        if not self._forced:
+            self._forced = self._matcher.compute_ff_tokens()
+        return self._forced
 
 
 class Guides:

@@ -51,6 +51,9 @@ from radixloom_runtime.settings import Dtype, RuntimeSettings
 from radixloom_runtime.wire.messages import Ready
 from radixloom_runtime.wire.plan import Limits, StepPlan
 
+CPU_FREE_TOKENS = 1
+"""`Limits.free_tokens` of a CPU: there, each token more takes its time."""
+
 _log = structlog.get_logger()
 
 
@@ -300,6 +303,7 @@ def decide_limits(
             available_bytes=available_host_bytes(),
         ),
         num_groups=model.mesh_shape.data,
+        free_tokens=CPU_FREE_TOKENS if on_cpu else Limits.free_tokens,
     )
 
 

@@ -8,10 +8,7 @@ A step runs in the first bucket that holds it, padded.
 
 from dataclasses import dataclass
 
-SMALLEST_MIXED = 16
-MIXED_GROWTH = 4
-LEAST_HALF = 128
-"""Tokens from which half of the longest step is worth a bucket: fewer cost little more padded."""
+from radixloom_runtime.wire.step_sizes import ladder, mixed_sizes
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -33,15 +30,9 @@ def all_buckets(*, max_rows: int, step_tokens: int) -> tuple[Bucket, ...]:
     most_rows = min(max_rows, step_tokens)
     decode = [Bucket(rows, rows, mixed=False) for rows in ladder(1, most_rows, 2)]
     mixed = [
-        Bucket(tokens, min(tokens, most_rows), mixed=True) for tokens in _mixed_tokens(step_tokens)
+        Bucket(tokens, min(tokens, most_rows), mixed=True) for tokens in mixed_sizes(step_tokens)
     ]
     return (*decode, *mixed)
-
-
-def _mixed_tokens(step_tokens: int) -> list[int]:
-    sizes = ladder(min(SMALLEST_MIXED, step_tokens), step_tokens, MIXED_GROWTH)
-    half = step_tokens // 2
-    return sorted({*sizes, half}) if half >= LEAST_HALF else sizes
 
 
 def choose(
@@ -50,11 +41,3 @@ def choose(
     """Return the smallest bucket for a step; None if it is over the limits."""
     fitting = (b for b in buckets if b.mixed == mixed and b.holds(num_tokens, num_rows))
     return next(fitting, None)
-
-
-def ladder(first: int, last: int, growth: int) -> list[int]:
-    """List sizes from first to last, each `growth` times the one before."""
-    sizes = [first]
-    while sizes[-1] < last:
-        sizes.append(min(last, sizes[-1] * growth))
-    return sizes

@@ -1,5 +1,7 @@
 """From the results of one chunk to what its client is told."""
 
+from collections.abc import Callable
+
 import msgspec
 
 from radixloom_runtime.scheduler import pooling, stopping
@@ -8,13 +10,18 @@ from radixloom_runtime.scheduler.request import Running
 from radixloom_runtime.wire.messages import Output, TokenLogprobs
 from radixloom_runtime.wire.plan import Chunk, ChunkResult, Top
 
+PaysToJump = Callable[[int], bool]
+"""Whether so many tokens that must come next are better appended than sampled."""
 
-def settle(run: Running, chunk: Chunk, result: ChunkResult) -> Output | None:
+
+def settle(
+    run: Running, chunk: Chunk, result: ChunkResult, pays_to_jump: PaysToJump
+) -> Output | None:
     """Add a chunk's results to its request; return the Output they make, if any."""
     if chunk.prompt_logprobs is not None and run.prompt_logprobs is not None:
         run.prompt_logprobs += _prompt_logprobs(chunk, result, chunk.prompt_logprobs)
     if chunk.samples:
-        return _settle_token(run, chunk, result)
+        return _settle_token(run, chunk, result, pays_to_jump)
     pooling.collect(run, result)
     if chunk.start + chunk.length < run.request.end:
         return None
@@ -22,7 +29,9 @@ def settle(run: Running, chunk: Chunk, result: ChunkResult) -> Output | None:
     return msgspec.structs.replace(output, vector=pooling.vector_of(run, result))
 
 
-def _settle_token(run: Running, chunk: Chunk, result: ChunkResult) -> Output:
+def _settle_token(
+    run: Running, chunk: Chunk, result: ChunkResult, pays_to_jump: PaysToJump
+) -> Output:
     token_id = result.token_id
     assert token_id is not None, "a sampling chunk came back without a token"  # noqa: S101 - ours
     if chunk.guessed_ids:
@@ -30,19 +39,22 @@ def _settle_token(run: Running, chunk: Chunk, result: ChunkResult) -> Output:
     run.num_in_flight -= 1
     run.token_ids.append(token_id)
     if run.guide is not None:
-        return _settle_guided(run, run.guide, chunk, result)
+        return _settle_guided(run, run.guide, chunk, result, pays_to_jump)
     reason = stopping.finish_reason(run.request, token_id, len(run.token_ids))
     logprobs = None if chunk.top_logprobs is None else _logprobs(chunk, result)
     return _output(run, [token_id], logprobs, reason)
 
 
-def _settle_guided(run: Running, guide: Guide, chunk: Chunk, result: ChunkResult) -> Output:
-    """Go on in the grammar, and append what must come next."""
+def _settle_guided(
+    run: Running, guide: Guide, chunk: Chunk, result: ChunkResult, pays_to_jump: PaysToJump
+) -> Output:
+    """Go on in the grammar, and append what must come next where that pays."""
     told = [run.token_ids[-1]]
     guide.accept(told[0])
     reason = stopping.finish_reason(run.request, told[0], len(run.token_ids))
-    if reason is None and may_jump(run.request.submit):
-        for token_id in guide.force():
+    if reason is None and may_jump(run.request.submit) and pays_to_jump(len(guide.forced())):
+        for token_id in tuple(guide.forced()):
+            guide.accept(token_id)
             told.append(token_id)
             run.token_ids.append(token_id)
             reason = stopping.finish_reason(run.request, token_id, len(run.token_ids))

@@ -7,16 +7,20 @@
 What is forced depends on the tokens before it and on nothing else, so the tokens are the same
 however requests are batched. A forced token has no logprob of its own and is not counted by
 penalties on the device; requests that want either sample it, with a mask that leaves nothing else.
+So do all where that is quicker (`pays_to_jump`): appended tokens are computed like a piece of a
+prompt, in a step that all running requests are part of and that is padded to larger sizes.
 
 The mask of a token depends on the token before it, so a guided request is not planned again before
 its token is committed (`Phase.VERIFYING`). Where a good part of the batch is guided, no step is
 planned ahead at all, since all would rather wait for the host than run in every other step.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Protocol
 
 from radixloom_runtime.wire.messages import Submit
+from radixloom_runtime.wire.plan import Limits
+from radixloom_runtime.wire.step_sizes import mixed_sizes
 
 SHARE_TO_WAIT_FOR = 0.25
 """Of the running requests: from there on, steps wait for the tokens of the guided ones.
@@ -46,9 +50,24 @@ class Guide(Protocol):
         """Go on by a token that `mask` allowed."""
         ...
 
-    def force(self) -> Iterable[int]:
-        """Go on by the tokens that must come next, and return them."""
+    def forced(self) -> Sequence[int]:
+        """Return the tokens that must come next; the same ones until they have been accepted."""
         ...
+
+
+def pays_to_jump(length: int, num_running: int, limits: Limits) -> bool:
+    """Whether `length` forced tokens cost less in one longer step than in a step for each.
+
+    A step of T tokens takes max(T, limits.free_tokens). Jumping makes the next one longer for all,
+    and leaves out this request's share of `length` steps.
+    """
+    if num_running + length > limits.step_tokens:
+        return False
+    sizes = mixed_sizes(limits.step_tokens)
+    padded = next(size for size in sizes if size >= num_running + length)
+    step = max(num_running, limits.free_tokens)
+    longer = max(padded, limits.free_tokens) - step
+    return longer * num_running <= length * step
 
 
 def may_jump(submit: Submit) -> bool:

@@ -55,7 +55,7 @@ from radixloom_runtime.scheduler.backpressure import CompletionRate
 from radixloom_runtime.scheduler.batch import Batch, Requests, Totals
 from radixloom_runtime.scheduler.deadlines import Deadlines
 from radixloom_runtime.scheduler.groups import Planner
-from radixloom_runtime.scheduler.guide import SHARE_TO_WAIT_FOR, Guide
+from radixloom_runtime.scheduler.guide import SHARE_TO_WAIT_FOR, Guide, pays_to_jump
 from radixloom_runtime.scheduler.pins import Pins
 from radixloom_runtime.scheduler.policy import WaitingQueue
 from radixloom_runtime.scheduler.request import Request, Running, Waiting
@@ -283,6 +283,10 @@ class Scheduler:
         num_awaiting = sum(run.awaits_token for batch in self._batches for run in batch.running)
         return num_awaiting > 0 and num_awaiting >= SHARE_TO_WAIT_FOR * self.num_running
 
+    def _pays_to_jump(self, num_forced: int) -> bool:
+        rows = -(-self.num_running // self._limits.num_groups)
+        return pays_to_jump(num_forced, rows, self._limits)
+
     def commit(self, plan: StepPlan, result: StepResult) -> list[Output | CacheChanged | Rejected]:
         """Take the results of the oldest plan in flight; return what clients are to be told."""
         oldest, runs = self._in_flight.popleft()
@@ -293,7 +297,7 @@ class Scheduler:
         for run, chunk, chunk_result in zip(runs, plan.chunks, result.chunks, strict=True):
             if not run.is_live:
                 continue
-            output = settle(run, chunk, chunk_result)
+            output = settle(run, chunk, chunk_result, self._pays_to_jump)
             if chunk.guessed_ids:
                 self._judge(run, chunk, chunk_result)
             if output is None:

@@ -202,6 +202,8 @@ class Limits:
     """Slots in host memory for pages that were evicted."""
     num_groups: int = 1
     """Copies of the attention: each request runs on one of them."""
+    free_tokens: int = 256
+    """A step of so many tokens takes about as long as one of a single one: it reads the weights."""
 
     def group_of_row(self, row: int) -> int:
         """Return the group that a row belongs to."""

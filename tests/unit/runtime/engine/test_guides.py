@@ -58,6 +58,11 @@ def allowed(guide: Guide) -> set[int]:
     return {token for token in range(VOCAB_SIZE) if bits >> token & 1}
 
 
+def accept(guide: Guide, token: int) -> int:
+    guide.accept(token)
+    return token
+
+
 def follow(guide: Guide, text: str) -> str:
     """Sample what spells `text`, token by token; return all that the answer has then."""
     vocabulary, spelled, ids = tiny(), "", list[int]()
@@ -65,8 +70,8 @@ def follow(guide: Guide, text: str) -> str:
         rest = text[len(spelled) :]
         token = vocabulary.tokenize_str(rest)[0]
         assert token in allowed(guide), f"{rest!r} was to come after {spelled!r}"
-        guide.accept(token)
-        ids += [token, *guide.force()]
+        ids.append(accept(guide, token))
+        ids += [accept(guide, must) for must in tuple(guide.forced())]
         spelled = vocabulary.decode_str(ids)
     return spelled
 
@@ -78,13 +83,35 @@ def test_what_can_only_come_next_is_forced_and_the_end_is_found():
     first = vocabulary.tokenize_str('{"name')[0]
     assert allowed(guide) == {first}
     guide.accept(first)
-    forced = list(guide.force())
+    forced = [accept(guide, must) for must in tuple(guide.forced())]
     assert vocabulary.decode_str([first, *forced]).startswith('{"name":')
     assert not guide.is_over
     vocabulary_end = follow(guide, '"Ada"}')
     assert json.loads('{"name":' + vocabulary_end) == {"name": "Ada"}
     assert guide.is_over
     assert guide.error is None
+
+
+@pytest.mark.parametrize("num_appended", range(6))
+def test_what_is_forced_is_the_same_however_much_of_it_is_appended(num_appended):
+    """Forced text may be cut into tokens in several ways; the rest of it in other ones."""
+    grammar = 'start: "a" /(in|the)/ "theinantheriantheinthere is another one\\n"'
+    guide, whole = guide_of(grammar), guide_of(grammar)
+    assert not isinstance(guide, str)
+    assert not isinstance(whole, str)
+    first = tiny().tokenize_str("a")[0]
+    ids = [accept(guide, first)]
+    in_one = [accept(whole, first)]
+    for each, told in ((guide, ids), (whole, in_one)):
+        token = min(allowed(each))
+        told.append(accept(each, token))
+    in_one += [accept(whole, must) for must in tuple(whole.forced())]
+    ids += [accept(guide, must) for must in tuple(guide.forced())[:num_appended]]
+    while len(ids) < len(in_one):
+        (alone,) = allowed(guide)
+        ids.append(accept(guide, alone))
+    assert ids == in_one
+    assert len(in_one) > 2 + num_appended
 
 
 def test_the_end_of_the_sequence_is_allowed_where_the_grammar_may_end():

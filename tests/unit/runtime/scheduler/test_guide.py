@@ -6,6 +6,7 @@ import pytest
 from support.serving import Service, is_as_alone, limits, request
 from support.toy_guide import ToyGuide, expected_answer
 
+from radixloom_runtime.scheduler.guide import pays_to_jump
 from radixloom_runtime.scheduler.scheduler import Scheduler
 from radixloom_runtime.wire.messages import Output, Rejected, Sampling, Submit
 from radixloom_runtime.wire.plan import ChunkResult, StepResult
@@ -33,6 +34,33 @@ def test_forced_tokens_come_in_the_output_of_the_one_before_and_save_steps():
     assert max(sizes) > 1
     assert len(service.plans) == len(sizes)
     assert len(service.plans) < len(answer.token_ids)
+
+
+def test_forced_tokens_are_sampled_where_a_longer_step_would_cost_more_than_it_saves():
+    submit = guided("a", [1, 2, 3])
+    small = Service(limits(free_tokens=1))
+    answer = small.serve(submit)["a"]
+    assert {len(output.token_ids) for output in answer.outputs} == {1}
+    assert answer.token_ids == Service().serve(submit)["a"].token_ids
+
+
+@pytest.mark.parametrize(
+    ("length", "num_running", "free_tokens", "pays"),
+    [
+        (1, 1, 256, True),  # reading the weights takes longer than computing all of these
+        (8, 200, 256, True),
+        (8, 256, 256, False),  # a step of 512 tokens for all, to save one of 256 eight requests
+        (2, 1, 4, False),  # 16 tokens are computed in place of three times 4
+        (3, 1, 4, True),
+        (6, 16, 4, False),
+        (60, 4, 4, True),
+        (48, 16, 4, True),
+        (2000, 100, 256, False),  # more than a step holds
+    ],
+)
+def test_jumping_pays_by_what_a_longer_step_costs_all(length, num_running, free_tokens, pays):
+    at_most = limits(step_tokens=2048, free_tokens=free_tokens)
+    assert pays_to_jump(length, num_running, at_most) is pays
 
 
 @pytest.mark.parametrize(
