@@ -7,12 +7,14 @@ manager, so that fields which others set stay theirs. Every write is conditional
 a new object is made only where none of that name exists, a deletion names the object's uid.
 """
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 from radixloom_operator.connection import CONFLICT, INVALID, NOT_FOUND, Connection, Fence
 from radixloom_operator.errors import ClusterError, NameTakenError, RefusedError
+from radixloom_operator.gather import Gather
 from radixloom_operator.naming import (
     API_VERSION,
     COMPONENT_LABEL,
@@ -30,7 +32,6 @@ from radixloom_operator.naming import (
     VERSION,
     Key,
     router_selector,
-    selector,
     selector_text,
 )
 from radixloom_operator.observed import World, is_owned
@@ -58,6 +59,8 @@ SHARED_KINDS = ("ServiceAccount", "Service", "Deployment", "PodDisruptionBudget"
 GATEWAY_KINDS = (POOL_KIND, ROUTE_KIND)
 """The same, of custom resources that a cluster may lack."""
 
+_NAMES_AT_ONCE = 64
+"""Services in one list: what a request's line has room for."""
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _ALREADY_EXISTS = "AlreadyExists"
@@ -70,6 +73,8 @@ class Cluster:
         """Read and write through `connection`; `fence` is asked before every write."""
         self._connection = connection
         self._fence = fence
+        self._lasting: dict[str, _Worlds] = {}
+        self._slices: dict[str, _Worlds] = {}
 
     # --- reading
 
@@ -92,25 +97,23 @@ class Cluster:
 
     def world(self, key: Key, *, with_gateways: bool = False) -> World:
         """Return everything that carries the service's label; Gateways' objects where asked for."""
-        found = {kind: self._labelled(kind, key) for kind in SHARED_KINDS}
-        asked = GATEWAY_KINDS if with_gateways else ()
-        optional = {kind: self._labelled_or_none(kind, key) for kind in asked}
-        found |= {kind: ones for kind, ones in optional.items() if ones is not None}
+        before = self._gather(self._lasting, key.namespace, self._read_lasting).get(key.name)
+        optional = {
+            kind: self._labelled_or_none(kind, key) for kind in GATEWAY_KINDS if with_gateways
+        }
+        found = [one for ones in optional.values() if ones is not None for one in ones]
         missing = frozenset(kind for kind, ones in optional.items() if ones is None)
-        # a StatefulSet's own revisions carry our labels as well
-        revisions = self._labelled("ControllerRevision", key, {COMPONENT_LABEL: REVISION_COMPONENT})
-        shared = tuple(one for ones in found.values() for one in ones)
-        before = World(revisions=revisions, shared=shared, missing_kinds=missing)
+        before = replace(before, shared=(*before.shared, *found), missing_kinds=missing)
         return self.world_again(key, before)
 
     def world_again(self, key: Key, before: World) -> World:
         """Read the slices anew; what the service has once stays as it was seen before."""
-        statefulsets, pods = self._labelled("StatefulSet", key), self._labelled("Pod", key)
-        return replace(before, statefulsets=statefulsets, pods=pods)
+        found = self._gather(self._slices, key.namespace, self._read_slices).get(key.name)
+        return replace(before, statefulsets=found.statefulsets, pods=found.pods)
 
     def routers(self, key: Key) -> tuple[Manifest, ...]:
         """Return the pods of a service's routers."""
-        return self._selected("Pod", key, router_selector(key.name))
+        return self._selected("Pod", key.namespace, selector_text(router_selector(key.name)))
 
     # --- writing
 
@@ -209,23 +212,56 @@ class Cluster:
 
     # --- underneath
 
-    def _labelled(
-        self, kind: str, key: Key, more: dict[str, str] | None = None
-    ) -> tuple[Manifest, ...]:
-        return self._selected(kind, key, selector(key.name) | (more or {}))
+    def _gather(
+        self,
+        known: "dict[str, _Worlds]",
+        namespace: str,
+        read: Callable[[str, frozenset[str]], dict[str, World]],
+    ) -> "_Worlds":
+        """Return what gathers the turns of one namespace: a list is of one, or of all."""
+        gather = known.get(namespace)
+        if gather is None:
+            made = Gather(functools.partial(read, namespace), most=_NAMES_AT_ONCE)
+            gather = known.setdefault(namespace, made)
+        return gather
+
+    def _read_lasting(self, namespace: str, names: frozenset[str]) -> dict[str, World]:
+        """Read what services have once."""
+        shared = [one for kind in SHARED_KINDS for one in self._labelled(kind, namespace, names)]
+        # a StatefulSet's own revisions carry our labels as well
+        ours = f",{COMPONENT_LABEL}={REVISION_COMPONENT}"
+        revisions = self._labelled("ControllerRevision", namespace, names, ours)
+        return {
+            name: World(revisions=_of(name, revisions), shared=_of(name, shared)) for name in names
+        }
+
+    def _read_slices(self, namespace: str, names: frozenset[str]) -> dict[str, World]:
+        """Read the slices of services."""
+        statefulsets = self._labelled("StatefulSet", namespace, names)
+        pods = self._labelled("Pod", namespace, names)
+        return {
+            name: World(statefulsets=_of(name, statefulsets), pods=_of(name, pods))
+            for name in names
+        }
 
     def _labelled_or_none(self, kind: str, key: Key) -> tuple[Manifest, ...] | None:
         """Return what carries the service's label; None where there is no such kind."""
         try:
-            return self._labelled(kind, key)
+            return self._labelled(kind, key.namespace, frozenset({key.name}))
         except ClusterError as error:
             if error.status != NOT_FOUND:
                 raise
             return None
 
-    def _selected(self, kind: str, key: Key, labels: dict[str, str]) -> tuple[Manifest, ...]:
-        query = [("labelSelector", selector_text(labels))]
-        answer = self._connection.request("GET", _path(kind, key.namespace), query=query)
+    def _labelled(
+        self, kind: str, namespace: str, names: frozenset[str], more: str = ""
+    ) -> tuple[Manifest, ...]:
+        services = f"{SERVICE_LABEL} in ({','.join(sorted(names))})"
+        return self._selected(kind, namespace, services + more)
+
+    def _selected(self, kind: str, namespace: str, labels: str) -> tuple[Manifest, ...]:
+        query = [("labelSelector", labels)]
+        answer = self._connection.request("GET", _path(kind, namespace), query=query)
         # items of a list leave out what the list says for all of them
         head = {"apiVersion": answer["apiVersion"], "kind": kind}
         return tuple({**head, **one} for one in answer["items"])
@@ -238,6 +274,13 @@ class Cluster:
         """Do a request that changes something, if we may still write."""
         self._fence()
         return self._connection.request(method, path, **options)
+
+
+_Worlds = Gather[str, World]
+
+
+def _of(service: str, manifests: Iterable[Manifest]) -> tuple[Manifest, ...]:
+    return tuple(one for one in manifests if one["metadata"]["labels"][SERVICE_LABEL] == service)
 
 
 def _is_of_another_uid(error: ClusterError) -> bool:

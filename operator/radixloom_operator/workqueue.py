@@ -24,11 +24,17 @@ class WorkQueue(Generic[KeyT]):
         work: Callable[[KeyT], Awaitable[bool]],
         *,
         settle_seconds: float = 0.2,
+        rest_seconds: float = 1.0,
         first_retry_seconds: float = 1.0,
         longest_retry_seconds: float = 120.0,
     ) -> None:
-        """Call `work` for each key; it tells whether the key is settled or must be tried again."""
+        """Call `work` for each key; it tells whether the key is settled or must be tried again.
+
+        A key that was added while it was worked on rests: most often that is the echo of the work,
+        and there is more to come.
+        """
         self._work = work
+        self._rest_seconds = rest_seconds
         self._settle_seconds = settle_seconds
         self._first_retry_seconds = first_retry_seconds
         self._longest_retry_seconds = longest_retry_seconds
@@ -82,7 +88,7 @@ class WorkQueue(Generic[KeyT]):
         if is_settled:
             del self._failures[key]
             if is_wanted_again:
-                self.add(key)
+                self.add_later(key, self._rest_seconds)
             return
         self._failures[key] += 1
         pause = self._first_retry_seconds * 2 ** (self._failures[key] - 1)

@@ -9,6 +9,7 @@ cluster.
 import copy
 import itertools
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -183,16 +184,25 @@ def _get(store: Store, path: str, query: dict[str, list[str]]) -> tuple[int, Man
     lists = _LISTS | store.custom
     if plural not in lists:
         return 404, {"message": f"{path} not found"}
-    pairs = query.get("labelSelector", [""])[0].split(",")
-    labels = dict(pair.split("=") for pair in pairs if pair)
+    selects = _selector(query.get("labelSelector", [""])[0])
     items = [
         {key: value for key, value in one.items() if key not in ("apiVersion", "kind")}
         for key, one in store.objects.items()
         if key.rsplit("/", 2)[1] == plural
         and (key.startswith(f"{path}/") or "/namespaces/" not in path)
-        and labels.items() <= one["metadata"].get("labels", {}).items()
+        and selects(one["metadata"].get("labels", {}))
     ]
     return 200, {"apiVersion": lists[plural], "items": items}
+
+
+def _selector(text: str) -> Callable[[dict[str, str]], bool]:
+    """Read `a=b` and `a in (b,c)`, which is what the operator asks by."""
+    sets = {
+        key: set(names.split(",")) for key, names in re.findall(r"([^, ]+) in \(([^)]*)\)", text)
+    }
+    rest = re.sub(r"[^, ]+ in \([^)]*\)", "", text)
+    sets |= {key: {value} for key, value in re.findall(r"([^,=]+)=([^,]*)", rest)}
+    return lambda labels: all(labels.get(key) in wanted for key, wanted in sets.items())
 
 
 _LISTS = {

@@ -26,7 +26,7 @@ class Bench:
 
 
 async def play(bench: Bench, scene, *, workers: int = 4, seconds: float = 0.3) -> None:
-    queue = WorkQueue(bench.work, settle_seconds=0.01, first_retry_seconds=0.02)
+    queue = WorkQueue(bench.work, settle_seconds=0.01, rest_seconds=0.15, first_retry_seconds=0.02)
     tasks = [asyncio.create_task(queue.run_worker()) for _ in range(workers)]
     await scene(queue)
     await asyncio.sleep(seconds)
@@ -56,6 +56,17 @@ def test_a_key_added_during_its_run_is_worked_on_once_more():
     asyncio.run(play(bench, scene, seconds=0.5))
     assert bench.runs["a"] == 2
     assert bench.most_at_once == 1
+
+
+def test_a_key_added_during_its_run_rests_before_the_next():
+    async def scene(queue):
+        queue.add("a")
+        await asyncio.sleep(0.03)
+        queue.add("a")
+
+    bench = Bench(seconds=0.04)
+    asyncio.run(play(bench, scene, seconds=0.06))
+    assert bench.runs["a"] == 1
 
 
 def test_keys_run_side_by_side_but_never_one_key_twice():
