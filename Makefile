@@ -71,7 +71,7 @@ lock: setup ## pin the images' packages anew (docker/requirements)
 
 # --- prove it
 
-.PHONY: test test-unit clients e2e bench
+.PHONY: test test-unit clients e2e soak bench
 test: setup ## everything: unit, real model, real cluster
 	@hack/test.sh tests/unit tests/clients tests/e2e
 
@@ -84,6 +84,9 @@ clients: setup ## ask a server (URL, MODEL; else one of its own) by each client 
 
 e2e: setup ## the tests against a cluster alone
 	@hack/test.sh tests/e2e
+
+soak: setup ## kill the operator after every write, and twenty lives with a faulty API server
+	@$(BIN)/python -m bench.operator_faults
 
 bench: setup ## figures of this machine (without other engines: bench/workloads.py --peers)
 	@hack/bench.sh

@@ -157,8 +157,13 @@ class _Turn:
                     self._delete(kind, name, live["metadata"]["uid"])
 
     def make_wire_secret(self) -> None:
-        """Make the secret of a slice's hosts; the API server keeps the first that is made."""
-        if self.desired.needs_wire_secret:
+        """Make the secret of a slice's hosts; the API server keeps the first that is made.
+
+        It is never read. Pods that are ready have it; any other may wait for it.
+        """
+        wanted = (self.observed.slice(index) for index in range(len(self.desired.slices)))
+        is_whole = all(one.is_ready for one in (*wanted, *self.observed.slices))
+        if self.desired.needs_wire_secret and not is_whole:
             secret = secrets.token_urlsafe(_WIRE_SECRET_BYTES)
             with self.work.attempt():
                 self.cluster.create_once(wire_secret(self.desired.service, secret))
@@ -255,8 +260,10 @@ class _Turn:
 
     def _replace(self, index: int) -> None:
         """Give a slice its new template first, so that the pods that follow are made from it."""
-        revision = self.desired.revision.name
-        self.cluster.apply(self.desired.slice(index))
+        revision, wanted = self.desired.revision.name, self.desired.slice(index)
+        live = self.observed.slice(index).statefulset
+        if live is None or differs(wanted, live):
+            self.cluster.apply(wanted)
         for pod in self.observed.slice(index).stale_pods(revision):
             self._delete("Pod", pod.name, pod.uid)
         self.work.tell("SliceReplaced", f"slice {index} moves to revision {revision}")

@@ -42,6 +42,24 @@ def test_a_settled_service_costs_no_writes(play):
     assert play.store.writes[before:] == []
 
 
+def test_a_settled_service_of_several_hosts_does_not_even_ask_for_its_secret(play):
+    play.apply({"spec.tpu": {"generation": "cpu", "hosts": 2}})
+    play.settle()
+    asked: list[str] = []
+    play.store.fault = lambda method, path, number: asked.append(method)
+    assert play.turn()
+    assert set(asked) == {"GET"}
+
+
+def test_a_secret_that_was_deleted_is_made_again_for_pods_that_wait_for_it(play):
+    play.apply({"spec.tpu": {"generation": "cpu", "hosts": 2}})
+    play.settle()
+    for path in [path for path in play.store.objects if "/secrets/" in path or "/pods/" in path]:
+        del play.store.objects[path]
+    play.turn()
+    assert play.store.names("secrets") == ["chat-wire"]
+
+
 def test_every_object_belongs_to_the_service_and_has_no_finalizer(play):
     play.apply({"spec.tpu": {"generation": "cpu", "hosts": 2}})
     play.settle()
