@@ -7,9 +7,11 @@ Each operator has a proxy of its own, so that whose write it was is beyond doubt
 """
 
 import base64
+import contextlib
 import http.client
 import json
 import random
+import socket
 import ssl
 import tempfile
 import threading
@@ -147,12 +149,28 @@ class ApiProxy:
         """When each write arrived, and what it was."""
         self._host = urlsplit(upstream).netloc
         self._context = context
+        self._open: set[http.client.HTTPSConnection] = set()
 
     def connect(self) -> http.client.HTTPSConnection:
-        """Open a connection to the API server."""
-        return http.client.HTTPSConnection(
+        """Open a connection to the API server; its thread gives it back."""
+        connection = http.client.HTTPSConnection(
             self._host, context=self._context, timeout=_TIMEOUT_SECONDS
         )
+        connection.connect()
+        self._open.add(connection)
+        return connection
+
+    def give_back(self, connection: http.client.HTTPSConnection) -> None:
+        """Close a connection."""
+        self._open.discard(connection)
+        connection.close()
+
+    def end_all(self) -> None:
+        """Have threads that wait for the API server wait no more."""
+        for one in tuple(self._open):
+            if one.sock is not None:
+                with contextlib.suppress(OSError):
+                    one.sock.shutdown(socket.SHUT_RDWR)
 
     def quiet_seconds(self) -> float:
         """Return for how long nothing was written."""
@@ -179,11 +197,12 @@ def api_proxy(kubeconfig: Path) -> Generator[ApiProxy]:
         finally:
             server.shutdown()
             thread.join()
+            proxy.end_all()
             server.server_close()
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True
+    daemon_threads = False
 
     def __init__(self, proxy: ApiProxy) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -224,8 +243,20 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self._proxy.policy(asked)
         try:
             self._pass(asked, fault, body)
-        except OSError:  # one of the two sides went away, as they do here
+        except (OSError, http.client.HTTPException):  # a side went away, as they do here
             self.close_connection = True
+            self._give_back()
+
+    @override
+    def finish(self) -> None:
+        """Close both sides."""
+        self._give_back()
+        with contextlib.suppress(OSError):
+            super().finish()
+
+    def _give_back(self) -> None:
+        if self._upstream is not None:
+            self._proxy.give_back(self._upstream)
             self._upstream = None
 
     def _pass(self, asked: Asked, fault: Fault | None, body: bytes) -> None:
@@ -278,7 +309,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _stream(self, response: http.client.HTTPResponse, fault: Fault | None) -> None:
         """Hand on a watch, line by line; it ends with its connection."""
-        self.close_connection, self._upstream = True, None
+        self.close_connection = True
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Connection", "close")
