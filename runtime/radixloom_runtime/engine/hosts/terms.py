@@ -19,7 +19,7 @@ OWN_SETTINGS = frozenset(
     {
         *("model", "draft_model", "served_model_name"),  # the folders' content counts
         *("host", "port", "rank", "wire_secret", "log_level", "log_format"),
-        *("api_key", "api_key_file", "max_body_bytes"),
+        *("api_key", "api_key_file", "max_body_bytes", "console"),
         *("tool_call_parser", "reasoning_parser", "request_chat_template"),
         *("leader_address", "plan_port", "gather_seconds", "drain_seconds"),
         *("profile_dir", "compile_cache_dir", "max_queued_requests", "prefix_cache"),
