@@ -2,6 +2,7 @@
 
 import re
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
@@ -37,6 +38,11 @@ class RouterSettings(ListenerSettings):
         (),
         description="Address of a leader, like http://10.0.0.7:8000; once for each"
         " (in the environment: separated by commas).",
+    )
+    leader_ca_file: Path | None = Field(
+        None,
+        description="Certificates (PEM) of the authorities that are trusted for https backends."
+        " Default: the system's.",
     )
     discover: str | None = Field(
         None,
@@ -131,6 +137,16 @@ class RouterSettings(ListenerSettings):
             raise ValueError(
                 "wanted either backend, once for each leader, or discover, the DNS name of all;"
                 f" found {found}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _trust_is_for_https(self) -> "RouterSettings":
+        is_used = any(address.startswith("https://") for address in self.backend)
+        if self.leader_ca_file is not None and not is_used:
+            raise ValueError(
+                f"leader_ca_file {self.leader_ca_file} is for backends like https://10.0.0.7:8443,"
+                " found none; leaders that are discovered are asked by http"
             )
         return self
 

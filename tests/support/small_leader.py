@@ -11,6 +11,7 @@ Every POST is answered as `mode` says:
 
 import json
 import queue
+import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,6 +42,8 @@ class SmallLeader:
     """As its gauges tell."""
     keeps_connections: bool = True
     port: int = 0
+    tls: ssl.SSLContext | None = None
+    """With which it serves https."""
     seen: list[Seen] = field(default_factory=list)
     left: threading.Event = field(default_factory=threading.Event)
     """Set once a client has gone from a stream."""
@@ -48,7 +51,7 @@ class SmallLeader:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def tick(self, chunk: bytes) -> None:
         self.chunks.put(chunk)
@@ -60,6 +63,8 @@ class SmallLeader:
         handler = type("Bound", (_Handler,), {"leader": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
         self._server.daemon_threads = True
+        if self.tls is not None:
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
         self.port = self._server.server_port
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), daemon=True

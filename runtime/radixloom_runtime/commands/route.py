@@ -10,7 +10,7 @@ from radixloom_runtime.router_settings import RouterSettings
 from radixloom_runtime.settings import ENV_PREFIX
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "leaders": ("backend", "discover", "discover_seconds", "poll_seconds"),
+    "leaders": ("backend", "leader_ca_file", "discover", "discover_seconds", "poll_seconds"),
     "choice": (
         "policy",
         "load_factor",

@@ -99,6 +99,8 @@ class Fleet:
             leader.prefixes.clear()
         if leader.is_ready:
             log.warning("leader.not_ready", leader=leader.address, problem=problem)
+        elif problem != leader.problem:
+            log.info("leader.not_ready", leader=leader.address, problem=problem)
         leader.is_ready, leader.problem = False, problem
         self._tell()
 

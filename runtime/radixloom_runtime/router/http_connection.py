@@ -39,13 +39,14 @@ class CutOffError(Exception):
     """The answer ended in its midst, after parts of it went to the client."""
 
 
-async def connect(host: str, port: int, *, seconds: float, is_tls: bool) -> "HttpConnection":
-    """Open a connection. Raises: `UnreachableError`."""
-    context = ssl.create_default_context() if is_tls else None
+async def connect(
+    host: str, port: int, *, seconds: float, tls: ssl.SSLContext | None
+) -> "HttpConnection":
+    """Open a connection, a secure one with `tls`. Raises: `UnreachableError`."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(seconds):
-            _, connection = await loop.create_connection(HttpConnection, host, port, ssl=context)
+            _, connection = await loop.create_connection(HttpConnection, host, port, ssl=tls)
     except TimeoutError:
         raise UnreachableError(f"no connection within {seconds:g} s", is_refused=False) from None
     except OSError as error:

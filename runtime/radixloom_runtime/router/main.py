@@ -10,7 +10,7 @@ import socket
 import structlog
 
 from radixloom_runtime import logs
-from radixloom_runtime.router import discovery
+from radixloom_runtime.router import discovery, tls
 from radixloom_runtime.router.activity import Activity
 from radixloom_runtime.router.app import Admission, RouterApp
 from radixloom_runtime.router.fleet import Fleet
@@ -30,7 +30,7 @@ log = structlog.get_logger()
 def route(settings: RouterSettings) -> int:
     """Route until the process is told to stop; return its exit code.
 
-    Raises: `ConfigurationError` when keys or port cannot be had.
+    Raises: `ConfigurationError` when keys, certificates or port cannot be had.
     """
     logs.configure(level=settings.log_level, form=settings.log_format, process="router")
     with listening.bind(settings.host, settings.port) as listener:
@@ -54,7 +54,7 @@ class Router:
     def __init__(self, settings: RouterSettings) -> None:
         self._stop_requested = asyncio.Event()
         self.fleet = Fleet(settings)
-        self._upstream = Upstream()
+        self._upstream = Upstream(tls.trust(settings))
         self._watch = Watch(self.fleet, discovery.of(settings), self._upstream, settings)
         metrics = RouterMetrics()
         self._room = WaitingRoom(

@@ -1,6 +1,7 @@
 """Requests to leaders: their headers, and connections that are kept for the next ones."""
 
 import functools
+import ssl
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
@@ -96,7 +97,9 @@ class _Idle:
 class Upstream:
     """Connections to all leaders; those that idle wait for the next request to the same one."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        """`tls` says whom to trust by https; without it, there must be no such leader."""
+        self._tls = tls
         self._idle: dict[str, deque[_Idle]] = {}
 
     async def send(self, address: str, asked: Asked) -> Answer:
@@ -110,7 +113,7 @@ class Upstream:
             parts.hostname or "",
             parts.port or (443 if parts.scheme == "https" else 80),
             seconds=CONNECT_SECONDS,
-            is_tls=parts.scheme == "https",
+            tls=self._tls if parts.scheme == "https" else None,
         )
         try:
             head = asked.head(parts.netloc)

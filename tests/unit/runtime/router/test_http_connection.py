@@ -18,7 +18,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 
 async def opened(port: int) -> HttpConnection:
-    return await http_connection.connect("127.0.0.1", port, seconds=5, is_tls=False)
+    return await http_connection.connect("127.0.0.1", port, seconds=5, tls=None)
 
 
 async def body_of(connection: HttpConnection) -> bytes:
@@ -142,5 +142,5 @@ def test_a_port_where_nobody_listens_refuses():
 
 def test_a_name_that_is_none_is_unreachable_and_nobody_has_ended():
     with pytest.raises(UnreachableError) as caught:
-        asyncio.run(http_connection.connect("no.such.invalid", 80, seconds=5, is_tls=False))
+        asyncio.run(http_connection.connect("no.such.invalid", 80, seconds=5, tls=None))
     assert not caught.value.is_refused
