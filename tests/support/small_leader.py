@@ -38,6 +38,7 @@ class SmallLeader:
     mode: str = "echo"
     readyz: dict[str, Any] | None = field(default_factory=lambda: {"status": "ready"})
     """None: not ready."""
+    models: tuple[str, ...] = ()
     num_requests: int = 0
     """As its gauges tell."""
     keeps_connections: bool = True
@@ -45,6 +46,8 @@ class SmallLeader:
     tls: ssl.SSLContext | None = None
     """With which it serves https."""
     seen: list[Seen] = field(default_factory=list)
+    model_keys: list[str | None] = field(default_factory=list)
+    """With which routers asked for the models."""
     left: threading.Event = field(default_factory=threading.Event)
     """Set once a client has gone from a stream."""
     chunks: "queue.Queue[bytes | None]" = field(default_factory=queue.Queue)
@@ -97,6 +100,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(200 if leader.readyz is not None else 503, leader.readyz or {})
         elif self.path == "/metrics":
             self._send(200, f"radixloom:num_running_reqs {leader.num_requests}.0\n".encode())
+        elif self.path == "/v1/models" and "x-request-id" not in self.headers:  # a router's look
+            leader.model_keys.append(self.headers.get("authorization"))
+            self._json(200, {"data": [{"id": name} for name in leader.models]})
         else:
             self._note(b"")
             self._echo()

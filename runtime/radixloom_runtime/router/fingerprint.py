@@ -24,11 +24,12 @@ MAX_BLOCKS = 4096
 HASH_BYTES = 8
 
 _HEAD = (
-    *("tools", "functions", "system", "instructions", "documents", "model"),
+    *("tools", "functions", "system", "instructions", "documents", "model", "lora_path"),
     *("chat_template", "chat_template_kwargs", "reasoning_effort"),
 )
 _MESSAGES = ("messages", "input")
 _PROMPTS = ("prompt", "text", "input_ids")
+_MODELS = ("model", "lora_path")
 _SESSIONS = ("prompt_cache_key", "user")
 
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -41,6 +42,8 @@ class Fingerprint:
     blocks: tuple[int, ...] = ()
     home: bytes = b""
     """The same for every turn of a conversation; empty where there is no prompt."""
+    model: str = ""
+    """The model, or the adapter of it, that is asked for; empty where none is named."""
 
 
 _NONE = Fingerprint()
@@ -63,7 +66,12 @@ def _of(request: Mapping[str, Any], session: str) -> Fingerprint:
     pieces = _pieces(request)
     home = _session(request, session) or _opening(request, head, pieces)
     blocks = islice(_chained(head, b"".join(pieces)), MAX_BLOCKS)
-    return Fingerprint(tuple(blocks), home)
+    return Fingerprint(tuple(blocks), home, _model(request))
+
+
+def _model(request: Mapping[str, Any]) -> str:
+    names = (request.get(name) for name in _MODELS)
+    return next((name for name in names if isinstance(name, str)), "")
 
 
 def _pieces(request: Mapping[str, Any]) -> list[bytes]:

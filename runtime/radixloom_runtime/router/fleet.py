@@ -33,6 +33,8 @@ class Leader:
     """Requests that this router sent it."""
     others: int = 0
     """Requests that others sent it, when it was last looked at."""
+    models: frozenset[str] = frozenset()
+    """What it serves by name, adapters too; empty where that is not known."""
     problem: str = "not yet asked"
     """Why it is not ready."""
 
@@ -40,6 +42,10 @@ class Leader:
     def load(self) -> int:
         """Requests that run or wait there."""
         return self.in_flight + self.others
+
+    def serves(self, model: str) -> bool:
+        """Tell whether it is known to serve a model, or an adapter, also as `model:adapter`."""
+        return model in self.models or model.rpartition(":")[2] in self.models
 
 
 class Fleet:
@@ -111,8 +117,7 @@ class Fleet:
         """Give the leader for a prompt, and count the request as its own meanwhile; or None."""
         candidates = [
             Candidate(each.address, each.load, each.prefixes.matched(prompt.blocks, now))
-            for each in self._leaders.values()
-            if each.is_ready
+            for each in self._able(prompt.model)
         ]
         if not candidates:
             yield None
@@ -125,6 +130,11 @@ class Fleet:
             yield leader, choice
         finally:
             leader.in_flight -= 1
+
+    def _able(self, model: str) -> list[Leader]:
+        """Return ready leaders that serve the model; where none is known to, one of all refuses."""
+        ready = [each for each in self._leaders.values() if each.is_ready]
+        return [each for each in ready if each.serves(model)] or ready
 
     def _choose(self, candidates: list[Candidate], prompt: Fingerprint) -> Choice:
         if self._settings.policy is RoutePolicy.PREFIX:

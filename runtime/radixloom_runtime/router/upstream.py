@@ -123,9 +123,11 @@ class Upstream:
             raise
         return Answer(connection, functools.partial(self._keep, address))
 
-    async def get(self, address: str, path: str) -> tuple[int, bytes]:
+    async def get(
+        self, address: str, path: str, headers: Headers | None = None
+    ) -> tuple[int, bytes]:
         """Get a small answer whole. Raises: as `send`, and `CutOffError`."""
-        answer = await self.send(address, Asked("GET", path.encode(), [], b""))
+        answer = await self.send(address, Asked("GET", path.encode(), headers or [], b""))
         try:
             return answer.status, b"".join([piece async for piece in answer.pieces()])
         finally:

@@ -1,6 +1,7 @@
 """Looks at every leader again and again: where it is, whether it is ready, how busy it is.
 
-What a leader says without a key is enough: `/readyz`, and the gauges of `/metrics`.
+What a leader says without a key is enough: `/readyz`, and the gauges of `/metrics`. Now and then it
+is asked for its models, too, with the router's key if it has one: adapters may be loaded in some.
 """
 
 import asyncio
@@ -9,11 +10,14 @@ import re
 import time
 from http import HTTPStatus
 
+import msgspec
+
 from radixloom_runtime.router.discovery import Discover
 from radixloom_runtime.router.fleet import Fleet, Leader
 from radixloom_runtime.router.http_connection import (
     BrokenError,
     CutOffError,
+    Headers,
     UnreachableError,
 )
 from radixloom_runtime.router.upstream import Upstream
@@ -23,6 +27,14 @@ LOOK_SECONDS = 2.0
 """A leader that does not tell its state by then is not ready."""
 
 _GAUGES = re.compile(rb"^radixloom:num_(?:queue|running)_reqs (\S+)$", re.MULTILINE)
+
+
+class _Model(msgspec.Struct):
+    id: str
+
+
+class _Models(msgspec.Struct):
+    data: list[_Model]
 
 
 class Watch:
@@ -35,6 +47,10 @@ class Watch:
         self._discover = discover
         self._upstream = upstream
         self._settings = settings
+        self._key: Headers = []
+        if settings.api_key is not None:
+            secret = settings.api_key.get_secret_value()
+            self._key = [(b"authorization", b"Bearer " + secret.encode())]
         self.has_looked = False
         """Whether every leader was asked once."""
 
@@ -42,11 +58,13 @@ class Watch:
         """Look until cancelled."""
         looked_up_at = -self._settings.discover_seconds
         while True:
-            began = time.monotonic()
+            began, asks_models = time.monotonic(), False
             if began - looked_up_at >= self._settings.discover_seconds or not self._fleet.leaders:
                 looked_up_at = began
                 await self._look_up()
-            await asyncio.gather(*(self._look(leader) for leader in self._fleet.leaders))
+                asks_models = True
+            looks = (self._look(leader, asks_models=asks_models) for leader in self._fleet.leaders)
+            await asyncio.gather(*looks)
             self._upstream.tidy(leader.address for leader in self._fleet.leaders)
             self.has_looked = True
             await asyncio.sleep(max(0.0, began + self._settings.poll_seconds - time.monotonic()))
@@ -56,11 +74,13 @@ class Watch:
         if addresses is not None:
             self._fleet.know(addresses)
 
-    async def _look(self, leader: Leader) -> None:
+    async def _look(self, leader: Leader, *, asks_models: bool) -> None:
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 problem = await self._problem(leader)
                 if problem is None:
+                    if asks_models or not leader.is_ready:
+                        leader.models = await self._models(leader)
                     self._fleet.take(leader, num_requests=await self._num_requests(leader))
                     return
             self._fleet.drop(leader, problem)
@@ -77,6 +97,10 @@ class Watch:
             return f"/readyz says {status}"
         return "a follower of its slice" if _is_follower(body) else None
 
+    async def _models(self, leader: Leader) -> frozenset[str]:
+        status, body = await self._upstream.get(leader.address, "/v1/models", self._key)
+        return _model_names(body) if status == HTTPStatus.OK else frozenset()
+
     async def _num_requests(self, leader: Leader) -> int:
         status, body = await self._upstream.get(leader.address, "/metrics")
         return round(sum(map(float, _GAUGES.findall(body)))) if status == HTTPStatus.OK else 0
@@ -88,3 +112,11 @@ def _is_follower(body: bytes) -> bool:
     except ValueError:
         return False
     return isinstance(state, dict) and bool(state.get("rank"))
+
+
+def _model_names(body: bytes) -> frozenset[str]:
+    """Read a list of models; what is none names nothing."""
+    try:
+        return frozenset(model.id for model in msgspec.json.decode(body, type=_Models).data)
+    except (msgspec.MsgspecError, UnicodeError):
+        return frozenset()

@@ -124,3 +124,16 @@ def test_no_json_is_too_odd(body: dict[str, object]):
 @given(st.binary(max_size=200))
 def test_no_bytes_are_too_odd(body: bytes):
     fingerprint(body)
+
+
+def test_prefixes_of_two_adapters_do_not_mix():
+    prompt = {"prompt": "x" * 1000}
+    found = [
+        fingerprint(json.dumps(prompt | {name: adapter}).encode())
+        for name in ("model", "lora_path")
+        for adapter in ("base", "base:tuned")
+    ]
+    assert [one.model for one in found] == ["base", "base:tuned"] * 2
+    blocks = [set(one.blocks) for one in found]
+    assert all(blocks)
+    assert len(set().union(*blocks)) == sum(map(len, blocks))

@@ -1,6 +1,8 @@
 from support.router_server import RouterServer
 from support.small_leader import SmallLeader
 
+KEY = {"authorization": "Bearer secret"}
+
 
 def states(running: RouterServer) -> dict[str, str]:
     return {
@@ -56,3 +58,31 @@ def test_whoever_is_no_longer_told_is_forgotten():
         running.router.fleet.know([])
         assert not running.router.fleet.ready.is_set()
         assert running.router.fleet.leaders == []
+
+
+def test_an_adapter_is_asked_for_where_it_is_loaded():
+    with (
+        SmallLeader("one", models=("base",)) as one,
+        SmallLeader("other", models=("base", "tuned")) as other,
+        RouterServer([one.url, other.url], api_key="secret") as running,
+    ):
+        running.wait_ready(2)
+
+        def answerer(model: str, number: int) -> str:
+            asked = {"model": model, "prompt": f"{number}" * 400}
+            return running.client.post("/v1/completions", json=asked, headers=KEY).json()["leader"]
+
+        for model in ("tuned", "base:tuned"):
+            assert {answerer(model, number) for number in range(8)} == {"other"}
+        assert {answerer("base", number) for number in range(8)} == {"one", "other"}
+        assert {answerer("nobody's", number) for number in range(8)} == {"one", "other"}
+        one.models = ("base", "tuned")  # loaded meanwhile
+        running.wait(lambda: "one" in {answerer("tuned", number) for number in range(8)})
+        assert set(one.model_keys) == {"Bearer secret"}
+
+
+def test_a_leader_that_lists_no_models_gets_requests_all_the_same():
+    with SmallLeader(models=()) as leader, RouterServer([leader.url]) as running:
+        running.wait_ready(1)
+        asked = {"model": "tuned", "prompt": "x"}
+        assert running.client.post("/v1/completions", json=asked).status_code == 200
