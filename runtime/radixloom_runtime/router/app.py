@@ -44,7 +44,6 @@ LEADERS_OWN = frozenset(
     | {"/pause_generation", "/continue_generation", "/start_profile", "/stop_profile"}
     | {"/update_weights_from_disk", "/load_lora_adapter", "/unload_lora_adapter"}
     | {"/v1/load_lora_adapter", "/v1/unload_lora_adapter"}
-    | {"/update_weights_from_disk"}
 )
 """Of one process; through a router, nobody could say which."""
 
