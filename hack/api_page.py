@@ -13,6 +13,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from hack.api_features import FEATURES
+from hack.clients.matrix import CLIENTS
 from radixloom_runtime.server import app, unsupported
 from radixloom_runtime.server.anthropic import schema as anthropic
 from radixloom_runtime.server.cache_control import PinRequest, UnpinRequest
@@ -177,6 +178,17 @@ Where a value is left out, the checkpoint's default holds.
 |---|---|---|
 """
 
+_CLIENTS = """
+## Clients
+
+`make clients` asks a server by each of these, and prints what works (with `URL` and `MODEL`, one
+that is up). A script of tests/clients tells what is tried: chats, streams, calls of tools, answers
+by a schema, logprobs, loglikelihoods, loads.
+
+| client | release | script |
+|---|---|---|
+"""
+
 _TAIL = """
 ## Beside OpenAI, vLLM and SGL-JAX
 
@@ -213,6 +225,7 @@ def page() -> str:
             _lines(_fields(anthropic.AnthropicMessage)),
             *(_other(path, kind) for path, kind in _OTHERS),
             _SAMPLING_PARAMS + _lines(_fields(NativeSampling)),
+            _CLIENTS + _lines(_clients()),
             _TAIL,
             _lines(f"| {' | '.join(row)} |" for row in FEATURES),
         )
@@ -230,6 +243,13 @@ _OTHERS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("/start_profile", ProfileRequest),
     ("/update_weights_from_disk", UpdateWeightsRequest),
 )
+
+
+def _clients() -> Iterable[str]:
+    for client in CLIENTS:
+        packages = (*client.node_packages, *client.bare_packages, *client.packages)
+        release = f"`{packages[0]}`" if packages else "as development has it"
+        yield f"| {client.name} | {release} | `{client.script}` |"
 
 
 def _other(path: str, kind: type[BaseModel]) -> str:

@@ -3,21 +3,13 @@
 Needs the package index, or what an earlier run has left in the cache folder.
 """
 
-from collections.abc import Iterator
-
 import pytest
 
-from hack.clients import served, trying
+from hack.clients import trying
 from hack.clients.matrix import CLIENTS, Client
 from hack.clients.trying import Target
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-
-@pytest.fixture(scope="module")
-def target() -> Iterator[Target]:
-    with served.serving() as running:
-        yield running
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)

@@ -9,7 +9,7 @@ from hack.clients.environments import SCRIPTS
 from hack.clients.matrix import CLIENTS, Client
 
 TARGET = trying.Target("http://127.0.0.1:1", "tiny", "folder")
-NO_CLIENTS = {"asking.py", "reference.py", "test_clients.py"}
+NO_CLIENTS = {"asking.py", "conftest.py", "reference.py", "test_clients.py", "test_examples.py"}
 
 
 def ask(folder: Path, source: str) -> trying.Row:
