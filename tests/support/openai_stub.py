@@ -19,6 +19,8 @@ class OpenAIStub:
     """What it answers, and what it was asked."""
 
     words: list[str] = field(default_factory=lambda: ["Paris", " is", " nice", "."])
+    thoughts: list[str] = field(default_factory=list)
+    """Told before the words of a chat."""
     cached_tokens: int = 3
     tokens_at_once: int = 1
     seconds_between: float = 0.0
@@ -85,6 +87,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _stream(self, request: dict[str, Any]) -> None:
         is_chat = "messages" in request
         tokens = self._tokens(request)
+        for thought in self.stub.thoughts:
+            delta = {"index": 0, "delta": {"reasoning_content": thought}}
+            self._event({"choices": [delta], "usage": None})
         for start in range(0, len(tokens), self.stub.tokens_at_once):
             if start == self.stub.break_off_after:
                 self.close_connection = True

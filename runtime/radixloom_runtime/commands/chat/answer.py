@@ -1,14 +1,22 @@
-"""One streamed answer: its text piece by piece, then what it took."""
+"""One streamed answer: thoughts and text piece by piece, then what it took."""
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
 from radixloom_runtime.commands import endpoint
 from radixloom_runtime.errors import RequestError
+
+
+class Piece(NamedTuple):
+    """A piece of an answer."""
+
+    text: str
+    is_thought: bool
+    """What the model thinks before it answers; no part of what was said."""
 
 
 @dataclass(slots=True)
@@ -23,8 +31,8 @@ class Answer:
     first_seconds: float | None = None
     last_seconds: float = 0.0
 
-    def pieces(self, client: httpx.Client, server: str, request: dict[str, Any]) -> Iterator[str]:
-        """Send the request and give each piece of text as it comes.
+    def pieces(self, client: httpx.Client, server: str, request: dict[str, Any]) -> Iterator[Piece]:
+        """Send the request and give each piece as it comes.
 
         Raises: `RequestError` when the server refuses; `httpx.TransportError` when it is gone.
         """
@@ -34,30 +42,33 @@ class Answer:
                 raise RequestError(endpoint.problem(response.status_code, response.read()))
             decoder = endpoint.EventDecoder()
             for chunk in response.iter_raw():
-                yield from self._texts(decoder.feed(chunk))
+                yield from self._taken(decoder.feed(chunk))
         if not self.is_whole:
             raise RequestError("the answer broke off: the server closed the stream")
 
-    def _texts(self, events: Iterator[str]) -> Iterator[str]:
+    def _taken(self, events: Iterator[str]) -> Iterator[Piece]:
         for event in events:
             if event == endpoint.DONE:
                 self.is_whole = True
                 return
-            text = self._take(event)
-            if text:
+            for piece in self._take(event):
                 self.last_seconds = self.clock()
                 self.first_seconds = self.first_seconds or self.last_seconds
-                self.text += text
-                yield text
+                self.text += "" if piece.is_thought else piece.text
+                yield piece
 
-    def _take(self, event: str) -> str:
+    def _take(self, event: str) -> Iterator[Piece]:
         try:
             chunk = endpoint.parsed(event)
         except ValueError as error:
             raise RequestError(f"the answer broke off: {error}") from error
         self.usage = chunk.get("usage") or self.usage
         choices = chunk.get("choices") or [{}]
-        return (choices[0].get("delta") or {}).get("content") or ""
+        delta = choices[0].get("delta") or {}
+        if thought := delta.get("reasoning_content") or delta.get("reasoning"):
+            yield Piece(thought, is_thought=True)
+        if text := delta.get("content"):
+            yield Piece(text, is_thought=False)
 
     def summary(self) -> str:
         """Say in a line how fast it came and how much of the prompt was cached."""

@@ -1,9 +1,11 @@
 """The chat itself: a line is a command or a question; a question gets an answer."""
 
+from collections.abc import Iterable
+
 import httpx
 
 from radixloom_runtime.commands import endpoint
-from radixloom_runtime.commands.chat.answer import Answer
+from radixloom_runtime.commands.chat.answer import Answer, Piece
 from radixloom_runtime.commands.chat.conversation import Conversation
 from radixloom_runtime.commands.chat.screen import Screen
 from radixloom_runtime.errors import RadixloomError
@@ -44,13 +46,25 @@ def obey(command: str, chat: Conversation) -> str:
     return f"no command {name}; /help lists them"
 
 
+def _tell(pieces: Iterable[Piece], screen: Screen) -> None:
+    """Show an answer as it comes, and a line between the thoughts and it."""
+    thinks = False
+    for piece in pieces:
+        if piece.is_thought:
+            thinks = screen.think(piece.text) or thinks
+            continue
+        if thinks:
+            screen.show("\n\n")
+        thinks = False
+        screen.show(piece.text)
+
+
 def _ask(
     question: str, chat: Conversation, screen: Screen, client: httpx.Client, server: str
 ) -> bool:
     answer = Answer()
     try:
-        for piece in answer.pieces(client, server, chat.request(question)):
-            screen.show(piece)
+        _tell(answer.pieces(client, server, chat.request(question)), screen)
     except KeyboardInterrupt:
         if not screen.is_terminal:
             raise

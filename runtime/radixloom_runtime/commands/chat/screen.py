@@ -40,13 +40,24 @@ class Screen:
         self.output.write(printable(text) if self.is_terminal else text)
         self.output.flush()
 
+    def think(self, text: str) -> bool:
+        """Show a piece of what the model thinks, dimly, but not in a pipe; tell if it was shown."""
+        if self.is_terminal:
+            self._print(printable(text), style="dim", end="")
+        return self.is_terminal
+
     def note(self, message: str) -> None:
         """Say something about the chat, dimly."""
-        self.notes.print(message, style="dim", markup=False, highlight=False, soft_wrap=True)
+        self._print(message, style="dim")
 
     def warn(self, message: str) -> None:
         """Say that something went wrong."""
-        self.notes.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+        self._print(message, style="red")
+
+    def _print(self, message: str, *, style: str, end: str = "\n") -> None:
+        self.notes.print(
+            message, style=style, end=end, markup=False, highlight=False, soft_wrap=True
+        )
 
 
 def printable(text: str) -> str:

@@ -47,6 +47,17 @@ def test_speed_and_cached_tokens_are_told_beside_the_answer(
     assert "3 of 10 prompt tokens cached" in told
 
 
+def test_a_pipe_gets_the_answer_without_the_thoughts_before_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    with openai_stub(OpenAIStub(thoughts=["Hm", ", France"])) as stub:
+        pipe(monkeypatch, stub.url, "Where?\nWhy?\n")
+    found = capsys.readouterr()
+    assert found.out == "Paris is nice.\nParis is nice.\n"
+    assert "Hm" not in found.err
+    assert stub.requests[1]["messages"][1] == {"role": "assistant", "content": "Paris is nice."}
+
+
 def test_only_given_options_are_sent(monkeypatch: pytest.MonkeyPatch):
     with openai_stub() as stub:
         pipe(monkeypatch, stub.url, "Where?\n", "--temperature", "0", "--seed", "7")
@@ -121,7 +132,12 @@ class Terminal:
         self.keyboard, slave = pty.openpty()
         command = [Path(sys.executable).with_name("radixloom"), "chat", "--url", url]
         self.process = subprocess.Popen(
-            command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+            command,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            env={**os.environ, "TERM": "xterm", "NO_COLOR": ""},
         )
         os.close(slave)
         self.seen = ""
@@ -136,6 +152,19 @@ class Terminal:
             assert time.monotonic() < deadline, self.seen
             self.seen += os.read(self.keyboard, 4096).decode()
         self.seen = self.seen.partition(text)[2]
+
+
+def test_thoughts_are_seen_dimly_as_they_come_and_the_answer_after_them():
+    with openai_stub(OpenAIStub(thoughts=["Hm,\n", " Fr", "ance"])) as stub:
+        terminal = Terminal(stub.url)
+        terminal.wait_for("> ")
+        terminal.type("Where?\n")
+        terminal.wait_for("\x1b[2mHm,")
+        terminal.wait_for("\x1b[2m Fr\x1b[0m\x1b[2mance\x1b[0m\r\n\r\nParis is nice.\r\n")
+        terminal.wait_for("> ")
+        terminal.type("/quit\n")
+        assert terminal.process.wait(20) == 0
+        os.close(terminal.keyboard)
 
 
 def test_ctrl_c_stops_the_answer_and_not_the_chat():
