@@ -68,8 +68,15 @@ FEATURES: tuple[tuple[str, str, str, str, str, str], ...] = (
         "yes",
         "functions alone; stored in one server's memory",
     ),
-    ("`/v1/embeddings`", "yes", "yes", "no", "no", "404"),
-    ("`/v1/score`, `/v1/rerank`", "no", "yes", "no", "no", "404"),
+    ("`/v1/embeddings`", "yes", "yes", "no", "yes", "decoders; pooling by last, mean or cls"),
+    (
+        "`/v1/score`, `/v1/rerank`",
+        "no",
+        "yes",
+        "no",
+        "yes",
+        "by cosine, or the logits of yes and no; no heads that classify",
+    ),
     (
         "`/v1/messages` (Anthropic)",
         "no",

@@ -19,6 +19,11 @@ from radixloom_runtime.server.anthropic import schema as anthropic
 from radixloom_runtime.server.cache_control import PinRequest, UnpinRequest
 from radixloom_runtime.server.control import AbortRequest, PauseRequest, ProfileRequest
 from radixloom_runtime.server.lifecycle import Lifecycle
+from radixloom_runtime.server.pooling.schema import (
+    EmbeddingRequest,
+    RerankRequest,
+    ScoreRequest,
+)
 from radixloom_runtime.server.responses import schema as responses
 from radixloom_runtime.server.responses.store import MAX_BYTES, MAX_RESPONSES
 from radixloom_runtime.server.schema_chat import ChatRequest, Message
@@ -167,6 +172,47 @@ Refused, except with a value that asks for nothing: {refused}.
 |---|---|---|
 """
 
+_EMBEDDINGS = """
+## `POST /v1/embeddings`
+
+Texts are read by the model as prompts are, in the same steps, and a prefix that is cached is not
+read again. An embedding is the final norm's output, pooled and normalised as the checkpoint's
+`modules.json` and `1_Pooling/config.json` want (`lasttoken`, `mean`, `cls`; a GGUF's
+`pooling_type`): without these, the last token's at length 1. What they want beside is refused.
+Prompts of queries (`Instruct: ...`) are not added: they belong into the text. Checkpoints without
+an output layer (`Qwen3Model` and the like) answer these endpoints alone.
+
+| field | value | meaning |
+|---|---|---|
+"""
+
+_SCORES = """
+## `POST /v1/score` and `/v1/rerank`
+
+Also `/score`, `/rerank` and `/v2/rerank`. Which rule scores, the checkpoint decides:
+
+| the checkpoint | score |
+|---|---|
+| says how it pools, see above | cosine of both texts' embeddings, -1 to 1 |
+| any other | the share of "yes" in the softmax over the logits of "yes" and "no", 0 to 1 |
+
+Such another is asked whether the document answers the query, in the words that Qwen3-Reranker was
+trained on. A model without Qwen's marks of turns reads them through its chat template, with
+thinking off.
+
+### `/v1/score`
+
+| field | value | meaning |
+|---|---|---|
+"""
+
+_RERANK = """
+### `/v1/rerank`
+
+| field | value | meaning |
+|---|---|---|
+"""
+
 _SAMPLING_PARAMS = """
 ### `sampling_params` of `/generate`
 
@@ -223,6 +269,9 @@ def page() -> str:
             _ANTHROPIC + _lines(_fields(anthropic.MessagesRequest)),
             _ANTHROPIC_TAIL.format(refused=_names(anthropic.UNSUPPORTED)),
             _lines(_fields(anthropic.AnthropicMessage)),
+            _EMBEDDINGS + _lines(_fields(EmbeddingRequest)),
+            _SCORES + _lines(_fields(ScoreRequest)),
+            _RERANK + _lines(_fields(RerankRequest)),
             *(_other(path, kind) for path, kind in _OTHERS),
             _SAMPLING_PARAMS + _lines(_fields(NativeSampling)),
             _CLIENTS + _lines(_clients()),

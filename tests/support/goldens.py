@@ -11,10 +11,24 @@ from hack import goldens
 from hack.goldens import EVERYWHERE, PROMPTS, TOLERANCE, folder, golden
 from radixloom_runtime.wire.plan import Top
 
-__all__ = ["EVERYWHERE", "NAMES", "PROMPTS", "TOLERANCE", "assert_same_top", "folder", "golden"]
+__all__ = [
+    "EVERYWHERE",
+    "NAMES",
+    "PROMPTS",
+    "TOLERANCE",
+    "assert_same_top",
+    "folder",
+    "golden",
+    "states",
+]
 
 NAMES = tuple(goldens.names())
 """All checkpoints at hand."""
+
+
+def states() -> dict[str, np.ndarray]:
+    """Final hidden states, by `hack/make_states.py`: `<name>.last_p` and `<name>.mean_p`."""
+    return dict(np.load(goldens.TARGET / "states.npz"))
 
 
 def assert_same_top(top: Top, ids: np.ndarray, logprobs: np.ndarray) -> None:

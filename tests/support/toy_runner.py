@@ -85,7 +85,7 @@ def state_of(tokens: list[int]) -> np.ndarray:
 
 def score_of(tokens: list[int], token_id: int) -> float:
     """The logit that the toy gives to `token_id` after `tokens`."""
-    return float((sum(tokens) + 3 * token_id) % 32)
+    return float(sum(tokens) * (1 + token_id) % 7)
 
 
 def expected_vector(submit: Submit) -> bytes:

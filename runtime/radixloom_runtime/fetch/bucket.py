@@ -61,7 +61,7 @@ class BucketSource:
 
     def _objects(self, filesystem: Any) -> dict[str, Any]:
         try:
-            found = filesystem.find(self.path, maxdepth=1, detail=True)
+            found = filesystem.find(self.path, maxdepth=2, detail=True)
         except Exception as error:
             raise self.refusal(error) from error
         prefix = f"{self.path}/"

@@ -50,7 +50,10 @@ class LocalSource:
             raise InterruptedTransferError(str(error)) from error
 
     def _names(self) -> list[str]:
-        return selection.wanted(path.name for path in self.folder.iterdir() if path.is_file())
+        found = (*self.folder.iterdir(), *self.folder.glob(selection.POOLING))
+        return selection.wanted(
+            path.relative_to(self.folder).as_posix() for path in found if path.is_file()
+        )
 
     def _file(self, name: str) -> RemoteFile:
         path = self.folder / name

@@ -16,8 +16,12 @@ CONSOLIDATED = "consolidated*.safetensors"
 """Some publishers put the same weights there a second time, under their own names."""
 
 
+POOLING = "[0-9]_*/config.json"
+"""How an embedding model pools, as sentence-transformers writes it."""
+
+
 def wanted(paths: Iterable[str]) -> list[str]:
-    """Choose among a repository's paths, in order. Only its top folder holds the checkpoint.
+    """Choose among a repository's paths, in order: its top folder holds the checkpoint.
 
     Raises: `FetchError` for a path that would leave the folder.
     """
@@ -28,6 +32,8 @@ def wanted(paths: Iterable[str]) -> list[str]:
 
 def _is_wanted(path: str) -> bool:
     hidden = path.startswith(".")
+    if path.count("/") == 1 and fnmatch(path, POOLING):
+        return True
     return not hidden and "/" not in path and any(fnmatch(path, form) for form in WANTED)
 
 

@@ -38,6 +38,7 @@ from radixloom_runtime.models import (
     qwen_moe,
     smollm3,
 )
+from radixloom_runtime.models.bare import check_causal, with_head
 from radixloom_runtime.models.config import ModelConfig, read_raw
 from radixloom_runtime.models.config_rope import Raw
 from radixloom_runtime.models.decoder import Decoder
@@ -157,7 +158,9 @@ def parse_config(raw: Raw) -> ModelConfig:
 
     Raises: `ModelError`, also for whatever a family looks up and does not find.
     """
-    architecture = (raw.get("architectures") or ["(none)"])[0]
+    check_causal(raw)
+    architecture = with_head((raw.get("architectures") or ["(none)"])[0], ARCHITECTURES)
+    raw = {**raw, "architectures": [architecture]}
     configure = ARCHITECTURES.get(architecture)
     if configure is None:
         raise ModelError(

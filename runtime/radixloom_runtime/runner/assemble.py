@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 from radixloom_runtime.errors import ConfigurationError
 from radixloom_runtime.formats.on_load import quantized_on_load
 from radixloom_runtime.formats.scheme import Quantization
+from radixloom_runtime.models.bare import as_stored
 from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.models.forms import made_dense
 from radixloom_runtime.models.registry import Model, Weights, make_model, read_config
@@ -135,7 +136,7 @@ def _define(
     checkpoint = Checkpoint(folder)
     check_scales(settings, checkpoint)
     stored = config.quantization.in_checkpoint(checkpoint.names)
-    config = replace(config, quantization=stored)
+    config = as_stored(replace(config, quantization=stored), checkpoint.names)
     model = define_model(settings, config, devices, mesh_shape=mesh_shape)
     return _Part(folder, stored, model)
 

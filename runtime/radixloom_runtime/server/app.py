@@ -40,6 +40,7 @@ from radixloom_runtime.server.form import Form
 from radixloom_runtime.server.frame import Frame
 from radixloom_runtime.server.openapi import Application
 from radixloom_runtime.server.order import Order, check_model
+from radixloom_runtime.server.pooling import routes as pooling
 from radixloom_runtime.server.responses import routes as responses
 from radixloom_runtime.server.schema import TextRequest
 from radixloom_runtime.server.schema_chat import ChatRequest
@@ -52,6 +53,7 @@ ENDPOINTS = frozenset(
     | {"/v1/responses", "/v1/messages", "/v1/messages/count_tokens"}
     | {"/flush_cache", "/pin_prefix", "/unpin_prefix"}
     | {"/tokenize", "/detokenize"}
+    | pooling.PATHS
     | {"/abort_request", "/pause_generation", "/continue_generation"}
     | {"/start_profile", "/stop_profile", "/update_weights_from_disk"}
     | {"/", "/get_engine_stats", "/get_prefix_tree"}
@@ -147,6 +149,7 @@ async def _answer(
 _ROUTERS = (
     router,
     responses.router,
+    pooling.router,
     cache_control.router,
     tokenizing.router,
     native_info.router,

@@ -2,15 +2,16 @@
 
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from radixloom_runtime.errors import ConfigurationError
 from radixloom_runtime.formats.gguf_file import find_gguf, open_gguf
 from radixloom_runtime.settings import DEMO_MODEL, RuntimeSettings, cache_folder
-from radixloom_runtime.text import chat_template, gguf_tokenizer, tokenizer
+from radixloom_runtime.text import chat_template, embedding_rule, gguf_tokenizer, tokenizer
 from radixloom_runtime.text.chat_template import ChatTemplate
+from radixloom_runtime.text.embedding_rule import EmbeddingRule
 from radixloom_runtime.text.reasoning import REASONING_FORMATS, reasoning_format_of
 from radixloom_runtime.text.token_bytes import TokenBytes
 from radixloom_runtime.text.tokenizer import Tokenizer, read_json
@@ -47,6 +48,8 @@ class ServedModel:
     defaults: SamplingDefaults
     tool_format: str | None = None
     reasoning_format: str | None = None
+    embedding: EmbeddingRule = field(default_factory=EmbeddingRule)
+    """How texts become vectors."""
     takes_templates: bool = False
     """Whether a request may bring a chat template of its own."""
 
@@ -94,11 +97,13 @@ def load(
     """Read everything about text in a checkpoint's folder, or in a GGUF. Raises: `ModelError`."""
     gguf = find_gguf(path)
     if gguf is None:
+        rule = embedding_rule.load(path)
         loaded = tokenizer.load(path)
         template = chat_template.load(path, loaded.special_tokens)
         generation = read_json(path / "generation_config.json")
     else:
         metadata = open_gguf(gguf).metadata
+        rule = embedding_rule.of_gguf(metadata)
         loaded = gguf_tokenizer.load(metadata)
         source: str | None = metadata.get("tokenizer.chat_template")
         template = None if source is None else ChatTemplate(source, loaded.special_tokens)
@@ -112,6 +117,7 @@ def load(
         defaults=_sampling_defaults(generation),
         tool_format=_format(tool_call_parser, template, tool_format_of),
         reasoning_format=_format(reasoning_parser, template, reasoning_format_of),
+        embedding=rule,
         takes_templates=takes_templates,
     )
 

@@ -158,12 +158,9 @@ class Generation:
     def _delta(self, event: Event, now: float) -> ChoiceDelta | None:
         match event:
             case EngineLost():
-                raise EngineLostError(
-                    f"the engine ended while it worked on this request: {event.message}",
-                    code="engine_lost",
-                )
+                raise engine_lost(event)
             case Rejected():
-                raise _rejection(event, self.order.grammar)
+                raise rejection(event, self.order.grammar)
             case TimedOut():
                 raise self._timed_out()
             case Output():
@@ -240,7 +237,15 @@ def prepare(
     return Generation(order, engine, metrics, choices)
 
 
-def _rejection(rejected: Rejected, grammar: Grammar | None) -> RequestError:
+def engine_lost(lost: EngineLost) -> EngineLostError:
+    """Tell that nothing more will come."""
+    return EngineLostError(
+        f"the engine ended while it worked on this request: {lost.message}", code="engine_lost"
+    )
+
+
+def rejection(rejected: Rejected, grammar: Grammar | None = None) -> RequestError:
+    """Tell why the engine does not take a request, or no further."""
     if rejected.is_grammars_fault and grammar is not None:
         return RequestError(
             f"{grammar.param}: {rejected.message}", param=grammar.param, code="invalid_grammar"

@@ -85,6 +85,7 @@ def make(
     prompt_logprobs: int | None = None,
 ) -> Order:
     """Make the order of a request. Raises: `RequestError` on ids outside the vocabulary."""
+    check_head(serving)
     check_ids(request.stop_token_ids or (), serving.limits, param="stop_token_ids")
     check_ids(request.logit_bias or (), serving.limits, param="logit_bias")
     _check_min_tokens(request.min_tokens or 0, prompts)
@@ -101,6 +102,16 @@ def make(
         logprobs=logprobs,
         prompt_logprobs=prompt_logprobs,
     )
+
+
+def check_head(serving: Serving) -> None:
+    """Raise `RequestError` for a checkpoint without output layer."""
+    if not serving.limits.has_head:
+        raise RequestError(
+            f"the checkpoint of {serving.model.name!r} has no output layer, so it scores no tokens;"
+            " /v1/embeddings, /v1/score and /v1/rerank are what it is for",
+            code="unsupported_model",
+        )
 
 
 def check_model(wanted: str, model: ServedModel) -> None:

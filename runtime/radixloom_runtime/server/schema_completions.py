@@ -33,26 +33,27 @@ def _is_ids(value: object) -> bool:
     return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
 
 
+Prompts = Annotated[
+    list[OnePrompt],
+    PlainValidator(_prompts),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}},
+                {"type": "array", "items": {"type": "integer"}},
+                {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}},
+            ]
+        }
+    ),
+]
+"""A text, token ids, or a list of either."""
+
+
 class CompletionRequest(Guided, TextRequest):
     """Parameters of a text completion."""
 
-    prompt: Annotated[
-        list[OnePrompt],
-        PlainValidator(_prompts),
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    {"type": "string"},
-                    {"type": "array", "items": {"type": "string"}},
-                    {"type": "array", "items": {"type": "integer"}},
-                    {
-                        "type": "array",
-                        "items": {"type": "array", "items": {"type": "integer"}},
-                    },
-                ]
-            }
-        ),
-    ]
+    prompt: Prompts
     """A text, token ids, or a list of either."""
     max_tokens: int | None = Field(None, ge=0)
     """Most tokens of an answer. Default 16. 0 only with `echo`."""

@@ -55,6 +55,11 @@ STREAMED: Responses = {200: {"content": {"text/event-stream": {}}}}
 """Beside the whole answer as JSON."""
 
 
+def asked() -> Responses:
+    """Describe what an operation that asks the model, and is never streamed, may say of errors."""
+    return errors(404, 408, 429)
+
+
 def answers(form: Mapping[str, Any] = OPENAI) -> Responses:
     """Describe what an operation that asks the model may say beside what all do."""
     return STREAMED | errors(404, 408, 429, form=form)

@@ -27,13 +27,24 @@ class Tokenizer:
     special_tokens: dict[str, str] = field(default_factory=dict[str, str])
     """`bos_token`, `eos_token`, ... as chat templates name them."""
 
-    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+    def encode(
+        self, text: str, *, add_special_tokens: bool, at_most: int | None = None
+    ) -> list[int]:
         """Split `text` into ids.
 
         A chat template writes its own special tokens; a bare prompt gets those that the
-        checkpoint wants, such as a beginning-of-sequence token.
+        checkpoint wants, such as a beginning-of-sequence token. Of a text of more than `at_most`
+        ids the first are kept, the special ones beside them.
         """
-        return self.backend.encode(text, add_special_tokens=add_special_tokens).ids
+        if at_most is None:
+            return self.backend.encode(text, add_special_tokens=add_special_tokens).ids
+        encoding = self.backend.encode(text, add_special_tokens=False)
+        num_special = (
+            self.backend.num_special_tokens_to_add(is_pair=False) if add_special_tokens else 0
+        )
+        encoding.truncate(max(0, at_most - num_special))
+        whole = self.backend.post_process(encoding, add_special_tokens=add_special_tokens)
+        return whole.ids[:at_most]
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool) -> str:
         """Join ids to text; bytes that are no UTF-8 become U+FFFD."""

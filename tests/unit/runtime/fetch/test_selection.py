@@ -8,6 +8,7 @@ from radixloom_runtime.fetch import selection
 
 def test_weights_configuration_tokenizer_and_licence_are_wanted():
     wanted = [
+        "1_Pooling/config.json",
         "LICENSE",
         "chat_template.jinja",
         "config.json",

@@ -2,13 +2,12 @@
 
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from support.goldens import TOLERANCE, golden
+from support.goldens import TOLERANCE, golden, states
 from support.serving import Service, request
 from support.tiny_models import TIED, UNTIED, tiny_runner
 
@@ -17,10 +16,9 @@ from radixloom_runtime.wire.messages import Submit
 
 pytestmark = pytest.mark.timeout(300)  # may have to compile
 
-STATES = np.load(Path(__file__).parents[3] / "goldens" / "states.npz")
-"""By `hack/make_states.py`."""
+STATES = states()
 PROMPTS = (0, 3, 4, 5)
-FAMILIES = sorted({key.split(".")[0] for key in STATES.files})
+FAMILIES = sorted({key.partition(".")[0] for key in STATES})
 TWO_BY_TWO = MeshShape(data=2, tensor=2)
 
 

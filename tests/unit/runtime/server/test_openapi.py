@@ -34,6 +34,9 @@ OF_THE_ENGINE = {
     "/continue_generation",
     "/start_profile",
     "/stop_profile",
+    "/v1/embeddings",
+    "/v1/score",
+    "/v1/rerank",
 }
 """What the echo engine knows nothing of."""
 NUM_EXAMPLES = 40
