@@ -8,7 +8,7 @@ Here the checks that need the model: token ids inside the vocabulary, prompts in
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -55,6 +55,13 @@ class Order:
     """What answers must be."""
     reading: Reading = field(default_factory=Reading)
     """How answers are taken apart; of completions: not at all."""
+
+    def naming(self, names: Mapping[str, str]) -> "Order":
+        """Name what says how answers must be as another API does."""
+        if self.grammar is None:
+            return self
+        param = names.get(self.grammar.param, self.grammar.param)
+        return dataclasses.replace(self, grammar=dataclasses.replace(self.grammar, param=param))
 
     def submit(
         self, prompt: Prompt, *, request_id: str, seed: int, deadline: float | None

@@ -71,7 +71,7 @@ async def count_tokens(request: Request) -> Response:
 def _ordered(wanted: MessagesRequest, serving: Serving) -> tuple[ChatRequest, Order]:
     asked = translation.as_chat(wanted, serving.model)
     try:
-        return asked, chat.make_order(asked, serving)
+        return asked, chat.make_order(asked, serving).naming(translation.NAMES)
     except RequestError as error:
         raise renamed(error, translation.NAMES) from error
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from radixloom_runtime.server.anthropic.blocks import STRICT, Blocks, CacheControl, TextBlock, Texts
 from radixloom_runtime.server.schema import MAX_STOPS, StopString
+from radixloom_runtime.server.schema_guided import Schema
 from radixloom_runtime.server.schema_tools import MAX_TOOLS, FunctionName
 
 UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
@@ -108,13 +109,24 @@ class Thinking(BaseModel):
             )
 
 
+class OutputFormat(BaseModel):
+    """JSON by a schema."""
+
+    model_config = STRICT
+
+    type: Literal["json_schema"]
+    schema_: Annotated[Schema, Field(alias="schema")]
+
+
 class OutputConfig(BaseModel):
-    """How hard to try."""
+    """How hard to try, and what the answer must be."""
 
     model_config = STRICT
 
     effort: Literal["low", "medium", "high", "xhigh"] | None = None
     """Given to the chat template, which has to read `reasoning_effort`."""
+    format: OutputFormat | None = None
+    """`json_schema`: the answer is JSON by `schema` and nothing else."""
 
 
 class Metadata(BaseModel):
@@ -144,7 +156,7 @@ class CountTokensRequest(BaseModel):
     thinking: Thinking | None = None
     """Default: as the model's chat template has it."""
     output_config: OutputConfig | None = None
-    """How hard to try."""
+    """`effort`: how hard to try; `format`: what the answer must be."""
     cache_control: CacheControl | None = None
     """Without effect: every prefix is cached while there is room."""
 

@@ -18,6 +18,7 @@ from radixloom_runtime.server.anthropic.schema import (
     AnthropicTool,
     CountTokensRequest,
     MessagesRequest,
+    OutputFormat,
     ToolChoice,
 )
 from radixloom_runtime.server.catalog import ServedModel
@@ -28,6 +29,7 @@ Body = dict[str, Any]
 NAMES: Mapping[str, str] = {
     "enable_thinking": "thinking",
     "reasoning_effort": "output_config.effort",
+    "response_format": "output_config.format",
 }
 """Of a chat completion's parameters, to those of a message where they differ."""
 
@@ -127,8 +129,9 @@ def _choice(choice: ToolChoice | None) -> Body:
 
 def _thinking(wanted: CountTokensRequest, model: ServedModel) -> Body:
     body: Body = {}
-    if wanted.output_config is not None:
-        body["reasoning_effort"] = wanted.output_config.effort
+    if (output := wanted.output_config) is not None:
+        body["reasoning_effort"] = output.effort
+        body["response_format"] = _format(output.format)
     match wanted.thinking.type if wanted.thinking else "adaptive":
         case "enabled":
             body["enable_thinking"] = True
@@ -137,6 +140,15 @@ def _thinking(wanted: CountTokensRequest, model: ServedModel) -> Body:
         case _:  # left to the model, or there is nothing to switch off
             pass
     return body
+
+
+def _format(wanted: OutputFormat | None) -> Body | None:
+    if wanted is None:
+        return None
+    return {
+        "type": wanted.type,
+        "json_schema": {"name": "output", "schema": wanted.schema_},
+    }
 
 
 def _sampling(wanted: MessagesRequest) -> Body:

@@ -25,7 +25,7 @@ from radixloom_runtime.server.responses.replies import (
     Response,
     ResponseUsage,
 )
-from radixloom_runtime.server.responses.schema import ResponseRequest
+from radixloom_runtime.server.responses.schema import ResponseRequest, TextConfig
 from radixloom_runtime.server.schema_tools import NamedTool
 from radixloom_runtime.text.pipeline import STOP
 
@@ -141,7 +141,14 @@ def _begun(wanted: ResponseRequest, order: Order) -> Response:
         tool_choice=named or "auto",
         parallel_tool_calls=wanted.parallel_tool_calls is not False,
         reasoning={"effort": wanted.reasoning and wanted.reasoning.effort, "summary": None},
-        text={"format": {"type": "text"}},
+        text={"format": _format_of(wanted.text)},
         metadata=wanted.metadata or {},
         user=wanted.user,
     )
+
+
+def _format_of(text: TextConfig | None) -> dict[str, Any]:
+    """Tell the wanted format again, as the client wrote it."""
+    if text is None or text.format is None:
+        return {"type": "text"}
+    return text.format.model_dump(by_alias=True, exclude_unset=True)

@@ -75,7 +75,7 @@ def _ordered(
 ) -> tuple[ChatRequest, Order]:
     asked = translation.as_chat(wanted, items)
     try:
-        return asked, chat.make_order(asked, serving)
+        return asked, chat.make_order(asked, serving).naming(translation.NAMES)
     except RequestError as error:
         raise renamed(error, translation.NAMES) from error
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, PlainValidator, WithJsonSchema, model_validator
 
 from radixloom_runtime.server.responses.items import STRICT, Items
+from radixloom_runtime.server.schema_guided import JsonObjectFormat, NamedSchema, TextFormat
 from radixloom_runtime.server.schema_tools import MAX_TOOLS, FunctionName, NamedTool
 
 _NULL: tuple[Any, ...] = (None,)
@@ -90,12 +91,13 @@ class Reasoning(BaseModel):
     """Reasoning is told as it is."""
 
 
-class TextFormat(BaseModel):
-    """Plain words."""
+class SchemaFormat(NamedSchema):
+    """JSON by a schema; it lies flat here, where a chat completion has it in a part of its own."""
 
-    model_config = STRICT
+    type: Literal["json_schema"]
 
-    type: Literal["text"]
+
+Format = Annotated[TextFormat | JsonObjectFormat | SchemaFormat, Field(discriminator="type")]
 
 
 class TextConfig(BaseModel):
@@ -103,7 +105,8 @@ class TextConfig(BaseModel):
 
     model_config = STRICT
 
-    format: TextFormat | None = None
+    format: Format | None = None
+    """`json_schema` or `json_object`: the answer is that and nothing else."""
     verbosity: None = None
 
 

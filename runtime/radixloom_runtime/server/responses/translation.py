@@ -13,13 +13,22 @@ from radixloom_runtime.server.responses.items import (
     ReasoningItem,
     text_of,
 )
-from radixloom_runtime.server.responses.schema import FunctionTool, ResponseRequest
+from radixloom_runtime.server.responses.schema import (
+    Format,
+    FunctionTool,
+    ResponseRequest,
+    SchemaFormat,
+)
 from radixloom_runtime.server.schema_chat import ChatRequest
 from radixloom_runtime.server.schema_tools import NamedTool
 
 Body = dict[str, Any]
 
-NAMES: Mapping[str, str] = {"messages": "input", "reasoning_effort": "reasoning.effort"}
+NAMES: Mapping[str, str] = {
+    "messages": "input",
+    "reasoning_effort": "reasoning.effort",
+    "response_format": "text.format",
+}
 """Of a chat completion's parameters, to those of a response where they differ."""
 
 
@@ -37,6 +46,7 @@ def as_chat(wanted: ResponseRequest, items: Sequence[AnyItem]) -> ChatRequest:
         "tools": [_tool(tool) for tool in wanted.tools or ()] or None,
         "tool_choice": _choice(wanted),
         "parallel_tool_calls": wanted.parallel_tool_calls,
+        "response_format": _format(wanted.text.format if wanted.text else None),
         "reasoning_effort": wanted.reasoning.effort if wanted.reasoning else None,
         "user": wanted.user,
         "stream": wanted.stream,
@@ -83,6 +93,15 @@ def _call(item: FunctionCallItem) -> Body:
 def _instructions(wanted: ResponseRequest) -> list[Body]:
     text = wanted.instructions
     return [{"role": "system", "content": text}] if text else []
+
+
+def _format(wanted: Format | None) -> Body | None:
+    if not isinstance(wanted, SchemaFormat):
+        return None if wanted is None else wanted.model_dump()
+    return {
+        "type": wanted.type,
+        "json_schema": wanted.model_dump(by_alias=True, exclude={"type"}),
+    }
 
 
 def _tool(tool: FunctionTool) -> Body:

@@ -6,11 +6,12 @@ Its weights are random, so whatever form its answers have, the grammar gave them
 import json
 import shutil
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import anthropic
 import jsonschema
 import openai
+import pydantic
 import pytest
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from support import tiny
@@ -197,3 +198,33 @@ def test_a_message_uses_a_tool_where_it_must(server, choice):
     assert block.type == "tool_use"
     assert block.name in ({choice["name"]} if "name" in choice else SCHEMAS)
     jsonschema.validate(block.input, SCHEMAS[block.name])
+
+
+class Forecast(pydantic.BaseModel):
+    """What both clients parse answers to."""
+
+    city: Literal["Paris", "Oslo"]
+    is_sure: bool
+
+
+def test_both_clients_parse_what_is_answered_by_a_class(client, server):
+    said = "What is the weather?"
+    response = client.responses.parse(model="tiny", input=said, text_format=Forecast)
+    assert isinstance(response.output_parsed, Forecast)
+    with anthropic.Anthropic(base_url=server.url, api_key="none", max_retries=0) as asking:
+        message = asking.messages.parse(
+            model="tiny",
+            max_tokens=100,
+            messages=[{"role": "user", "content": said}],
+            output_format=Forecast,
+        )
+    assert isinstance(message.parsed_output, Forecast)
+
+
+def test_a_response_is_an_object_where_no_schema_is_given(client):
+    wanted: Any = {"format": {"type": "json_object"}}
+    response = client.responses.create(
+        model="tiny", input="What?", text=wanted, max_output_tokens=20
+    )
+    assert response.output_text.startswith("{")
+    assert response.text.to_dict() == wanted

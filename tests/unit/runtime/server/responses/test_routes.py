@@ -275,7 +275,12 @@ REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
     ({"tool_choice": "auto"}, None, "only allowed when tools are given"),
     ({"reasoning": {"effort": "low"}}, "reasoning.effort", "does not read"),
     ({"reasoning": {"summary": "auto"}}, "reasoning.summary", "None"),
-    ({"text": {"format": {"type": "grammar"}}}, "text.format.type", "'text'"),
+    ({"text": {"format": {"type": "grammar"}}}, "text.format", "'json_schema'"),
+    (
+        {"text": {"format": {"type": "json_schema", "name": "n"}}},
+        "text.format.json_schema.schema",
+        "missing",
+    ),
     ({"stream_options": {}}, None, "only allowed when stream is true"),
 ]
 
