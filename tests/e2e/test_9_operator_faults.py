@@ -5,7 +5,7 @@ A handful of what `make soak` does at length.
 
 import pytest
 
-from bench import operator_faults
+from bench import operator_faults, operator_stage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600, func_only=True)]
 
@@ -14,7 +14,7 @@ MOST_STEPS = len(operator_faults.STEPS)
 
 @pytest.fixture(scope="module")
 def world():
-    with operator_faults.world() as found:
+    with operator_stage.world() as found:
         yield found
 
 
@@ -40,3 +40,7 @@ def test_an_api_server_that_goes_wrong_changes_nothing_of_the_end(world, expecte
 
 def test_a_leader_that_stood_still_writes_nothing_when_another_leads(world, tmp_path):
     assert operator_faults.stopped_and_woken(*world, tmp_path) == []
+
+
+def test_the_secret_of_a_slices_hosts_is_told_in_no_log_status_event_or_pod(expected):
+    assert expected.leaks == ()
