@@ -19,6 +19,7 @@ from radixloom_runtime.server.anthropic import schema as anthropic
 from radixloom_runtime.server.cache_control import PinRequest, UnpinRequest
 from radixloom_runtime.server.control import AbortRequest, PauseRequest, ProfileRequest
 from radixloom_runtime.server.lifecycle import Lifecycle
+from radixloom_runtime.server.lora import LoadLoraRequest, UnloadLoraRequest
 from radixloom_runtime.server.pooling.schema import (
     EmbeddingRequest,
     RerankRequest,
@@ -291,6 +292,8 @@ _OTHERS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("/pause_generation", PauseRequest),
     ("/start_profile", ProfileRequest),
     ("/update_weights_from_disk", UpdateWeightsRequest),
+    ("/load_lora_adapter", LoadLoraRequest),
+    ("/unload_lora_adapter", UnloadLoraRequest),
 )
 
 

@@ -2,7 +2,7 @@
 
 One type serves four readers: the command line (`--max-model-len`), the environment
 (`RADIXLOOM_MAX_MODEL_LEN`), the docs, and the operator, which renders a pod's environment from it
-with `environment()`. So this module imports pydantic alone.
+with `environment()`. So this module needs pydantic alone.
 
 `None` means "decided at start from the model and the device", and the log says what was decided.
 """
@@ -15,6 +15,8 @@ from typing import Any, cast
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
+
+from radixloom_runtime.adapter_settings import AdapterSettings
 
 ENV_PREFIX = "RADIXLOOM_"
 
@@ -105,7 +107,7 @@ class ListenerSettings(BaseSettings):
     )
 
 
-class RuntimeSettings(ListenerSettings):
+class RuntimeSettings(ListenerSettings, AdapterSettings):
     """Settings of `radixloom serve`."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")

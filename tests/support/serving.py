@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from support.toy_guide import expected_answer, toy_guide
-from support.toy_runner import ToyRunner
+from support.toy_runner import SLOTS, ToyRunner
 
+from radixloom_runtime.scheduler.adapters import Adapters
 from radixloom_runtime.scheduler.scheduler import Scheduler
 from radixloom_runtime.scheduler.speculation import Speculation
 from radixloom_runtime.settings import SchedulePolicy
@@ -102,6 +103,7 @@ class Service:
             policy=policy,
             pinned_share=pinned_share,
             speculation=speculation,
+            adapters=Adapters(len(SLOTS) - 1, filter(None, SLOTS)),
         )
         self.now = 0.0
         """A step takes a second."""

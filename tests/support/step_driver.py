@@ -37,6 +37,7 @@ class Job:
     prompt_logprobs: int | None = None
     stop_token_ids: tuple[int, ...] = ()
     min_tokens: int = 0
+    adapter_slot: int = 0
     results: list[ChunkResult] = field(default_factory=list)
     prompt_results: list[ChunkResult] = field(default_factory=list)
     computed: int = -1
@@ -98,6 +99,7 @@ def _start(job: Job) -> RowStart:
         len(job.prompt),
         job.stop_token_ids,
         len(job.prompt) + job.min_tokens,
+        adapter_slot=job.adapter_slot,
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from support.goldens import NAMES, folder
 
 from radixloom_runtime.formats.on_load import quantized_on_load
+from radixloom_runtime.models.adapters import AdapterRoom
 from radixloom_runtime.models.registry import Model, Weights, make_model, read_config
 from radixloom_runtime.models.sharding import ONE_DEVICE, MeshShape
 from radixloom_runtime.ops.attention_cpu import CPUAttention
@@ -70,6 +71,7 @@ def tiny_model(
     stacked: bool = False,
     mesh_shape: MeshShape = ONE_DEVICE,
     kv_dtype: str = "float32",
+    room: AdapterRoom | None = None,
 ) -> Model:
     """The network alone."""
     jax.config.update("jax_default_matmul_precision", "highest")
@@ -80,6 +82,7 @@ def tiny_model(
         stacked=stacked,
         mesh_shape=mesh_shape,
         kv_dtype=jnp.dtype(kv_dtype),
+        room=room,
     )
 
 

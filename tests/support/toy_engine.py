@@ -61,6 +61,10 @@ class ToyUpkeep:
     def load_weights(self, folder: Path) -> None:
         self.check_weights(folder)
 
+    def load_adapter(self, slot: int, folder: Path) -> None:
+        assert slot > 0, "slot 0 is that of no adapter"
+        self.check_weights(folder)
+
 
 @dataclasses.dataclass(frozen=True)
 class BuiltToy:

@@ -7,7 +7,7 @@ Where an answer stands is the sum of its tokens and their number. Then
     over      when there are `length` tokens
 """
 
-from support.toy_runner import VOCAB_SIZE, expected_tokens, next_token
+from support.toy_runner import SLOTS, VOCAB_SIZE, expected_tokens, next_token
 
 from radixloom_runtime.wire.messages import Submit
 from radixloom_runtime.wire.plan import Limits
@@ -69,7 +69,12 @@ def _guided(submit: Submit, limits: Limits) -> tuple[list[int], str]:
     end = min(submit.max_tokens, limits.max_model_len - len(submit.prompt_ids))
     while len(output) < end:
         forbidden = frozenset(range(VOCAB_SIZE)) - frozenset(guide.allowed())
-        token = next_token(submit.sampling.seed, [*submit.prompt_ids, *output], forbidden)
+        token = next_token(
+            submit.sampling.seed,
+            [*submit.prompt_ids, *output],
+            forbidden,
+            slot=SLOTS[submit.adapter],
+        )
         guide.accept(token)
         output.append(token)
         if token in submit.stop_token_ids:

@@ -44,13 +44,22 @@ EMBED_DIM = 4
 LOOPING = 3
 """Seeds with this remainder by 4 give answers that repeat themselves."""
 
+SLOTS = {"": 0, "one": 1, "two": 2}
+"""Where the toy's adapters are; each adds its own to every answer."""
 
-def next_token(seed: int, tokens: list[int], forbidden: frozenset[int] = frozenset()) -> int:
+
+def next_token(
+    seed: int, tokens: list[int], forbidden: frozenset[int] = frozenset(), *, slot: int = 0
+) -> int:
     """The token after `tokens`; the one above it, as often as it is forbidden."""
     if seed % 4 == LOOPING:
-        total = (sum(tokens[-2:]) + len(tokens) // 7) % 3
+        total = (sum(tokens[-2:]) + len(tokens) // 7 + slot) % 3
     else:
-        total = seed + sum((position + 1) * (token + 1) for position, token in enumerate(tokens))
+        total = (
+            seed
+            + 7 * slot
+            + sum((position + 1) * (token + 1) for position, token in enumerate(tokens))
+        )
     token_id = total % VOCAB_SIZE
     while token_id in forbidden:
         token_id = (token_id + 1) % VOCAB_SIZE
@@ -104,11 +113,12 @@ def expected_vector(submit: Submit) -> bytes:
 def expected_tokens(submit: Submit, limits: Limits) -> tuple[list[int], str]:
     """What a request gets when nothing else exists: its output tokens and its finish reason."""
     tokens = list(submit.prompt_ids)
+    slot = SLOTS[submit.adapter]
     end = min(len(tokens) + submit.max_tokens, limits.max_model_len)
     while len(tokens) < end:
         count = len(tokens) - len(submit.prompt_ids)
         forbidden = frozenset(submit.stop_token_ids) if count < submit.min_tokens else frozenset()
-        tokens.append(next_token(submit.sampling.seed, tokens, forbidden))
+        tokens.append(next_token(submit.sampling.seed, tokens, forbidden, slot=slot))
         if tokens[-1] in submit.stop_token_ids:
             return tokens[len(submit.prompt_ids) :], "stop"
     return tokens[len(submit.prompt_ids) :], "length"
@@ -135,11 +145,18 @@ class _Row:
     stop_token_ids: frozenset[int]
     min_position: int
     is_guided: bool
+    slot: int = 0
+    """Of its adapter: KV that was computed with another one, or none, is not its own."""
     allowed: bytes | None = None
     page_table: list[int] = field(default_factory=list)
     has_sampled: bool = False
     num_computed: int = 0
     """Tokens that went into the row's state, if the toy is a recurrent model."""
+
+
+def _marked(token_id: int, row: _Row) -> int:
+    """What a token's KV is, which its adapter has a part in."""
+    return token_id + 1000 * row.slot
 
 
 class ToyRunner:
@@ -216,6 +233,7 @@ class ToyRunner:
             stop_token_ids=frozenset(start.stop_token_ids),
             min_position=start.min_position,
             is_guided=start.is_guided,
+            slot=start.adapter_slot,
         )
 
     def _grant(self, grant: PageGrant) -> None:
@@ -283,7 +301,7 @@ class ToyRunner:
         assert end + len(chunk.guessed_ids) <= self.limits.max_model_len
         for position, token_id in enumerate(chunk.guessed_ids, end):
             assert not self.limits.is_recurrent, "a state takes no guess back"
-            self._slots[self._slot(row, position)] = (token_id, position)
+            self._slots[self._slot(row, position)] = (_marked(token_id, row), position)
         if row.is_guided:
             row.history += token_ids[len(row.history) - chunk.start :]  # those that were forced
         assert list(token_ids) == row.history[chunk.start : end], "these are not the row's tokens"
@@ -293,16 +311,16 @@ class ToyRunner:
             assert chunk.start == row.num_computed, "a state takes each token once and in order"
         row.num_computed = end
         for position, token_id in enumerate(token_ids, chunk.start):
-            self._slots[self._slot(row, position)] = (token_id, position)
+            self._slots[self._slot(row, position)] = (_marked(token_id, row), position)
         self.num_computed_tokens += chunk.length
         return end
 
     def _attend(self, chunk: Chunk, end: int) -> ChunkResult:
         row = self._rows[chunk.row]
         found = [self._slots[self._slot(row, position)] for position in range(end)]
-        expected = [(token_id, position) for position, token_id in enumerate(row.history[:end])]
+        tokens = row.history[:end]
+        expected = [(_marked(token_id, row), place) for place, token_id in enumerate(tokens)]
         assert found == expected, f"row {chunk.row} reads KV that is not its own"
-        tokens = [token_id for token_id, _ in found]
         prompt_logprobs, prompt_tops = self._judge_prompt(chunk, tokens)
         if not chunk.samples:
             return ChunkResult(
@@ -338,10 +356,11 @@ class ToyRunner:
             if row.is_guided:
                 assert row.allowed is not None, "a guided row samples without a mask"
                 forbidden |= _unset(row.allowed)
-            sampled.append(next_token(row.sampling.seed, tokens, forbidden))
+            sampled.append(next_token(row.sampling.seed, tokens, forbidden, slot=row.slot))
             if sampled[-1] != guess:
                 return sampled
-            assert self._slots[self._slot(row, end)] == (guess, end), "a guess has lost its place"
+            found = self._slots[self._slot(row, end)]
+            assert found == (_marked(guess, row), end), "a guess has lost its place"
             tokens = [*tokens, guess]
         return sampled
 

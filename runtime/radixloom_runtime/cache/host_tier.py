@@ -25,6 +25,11 @@ NO_KEY = b""
 """What comes before the first page."""
 
 
+def first_key(namespace: int) -> Key:
+    """Return what comes before the first page of a namespace of `radix`."""
+    return namespace.to_bytes(8, "little") if namespace else NO_KEY
+
+
 def keys_after(key: Key, token_ids: Sequence[int], page_tokens: int) -> Iterator[Key]:
     """Yield the key of each whole page of tokens that comes after the page of `key`."""
     for end in range(page_tokens, len(token_ids) + 1, page_tokens):

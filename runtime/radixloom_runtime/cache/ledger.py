@@ -25,10 +25,10 @@ pool can always finish.
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from radixloom_runtime.cache.host_tier import NO_KEY, Copy, HostTier, Key, keys_after
+from radixloom_runtime.cache.host_tier import Copy, HostTier, Key, first_key, keys_after
 from radixloom_runtime.cache.outline import Outlined, outline
 from radixloom_runtime.cache.pages import PageAllocator
-from radixloom_runtime.cache.radix import Match, Node, RadixTree
+from radixloom_runtime.cache.radix import OWN, Match, Node, RadixTree
 
 NO_MATCH = Match(num_pages=0, num_evictable=0)
 
@@ -104,39 +104,41 @@ class Ledger:
         """Count the pages that so many tokens fill or begin."""
         return -(-num_tokens // self.page_tokens)
 
-    def match(self, token_ids: Sequence[int]) -> Match:
+    def match(self, token_ids: Sequence[int], namespace: int = OWN) -> Match:
         """Measure what `open` would find; changes nothing."""
-        return self._tree.match(token_ids, self._most_matched(token_ids))
+        return self._tree.match(token_ids, self._most_matched(token_ids), namespace)
 
-    def num_known(self, token_ids: Sequence[int]) -> int:
+    def num_known(self, token_ids: Sequence[int], namespace: int = OWN) -> int:
         """Count the pages that `open` would not leave to be computed; changes nothing."""
         most = self._most_matched(token_ids)
-        first = self._tree.match(token_ids, most).num_pages
+        first = self._tree.match(token_ids, most, namespace).num_pages
         if not len(self._host) or first == most:
             return first
-        return first + self._host.count(self._keys(token_ids, first, most))
+        return first + self._host.count(self._keys(token_ids, first, most, namespace))
 
-    def _keys(self, token_ids: Sequence[int], first: int, last: int) -> list[Key]:
+    def _keys(self, token_ids: Sequence[int], first: int, last: int, namespace: int) -> list[Key]:
         """List the keys of pages in host memory that come after the first ones."""
         size = self.page_tokens
-        return list(keys_after(NO_KEY, token_ids[: last * size], size))[first:]
+        return list(keys_after(first_key(namespace), token_ids[: last * size], size))[first:]
 
-    def open(self, token_ids: Sequence[int], *, read_cache: bool = True) -> Lease:
+    def open(
+        self, token_ids: Sequence[int], *, read_cache: bool = True, namespace: int = OWN
+    ) -> Lease:
         """Begin a lease with the pages known to hold a start of `token_ids`, never all of it.
 
         Room for all of `token_ids` must be there: what host memory holds is copied to new pages.
         """
         most = self._most_matched(token_ids) if read_cache else 0
-        end, page_ids = self._tree.hold(token_ids, most)
+        end, page_ids = self._tree.hold(token_ids, most, namespace)
         lease = Lease(page_ids=page_ids, end=end, num_filed=len(page_ids))
         if len(self._host) and lease.num_filed < most:
-            self._restore(lease, token_ids, most)
+            self._restore(lease, token_ids, most, namespace)
         return lease
 
-    def _restore(self, lease: Lease, token_ids: Sequence[int], most: int) -> None:
+    def _restore(self, lease: Lease, token_ids: Sequence[int], most: int, namespace: int) -> None:
         """Add the pages after those of a lease that have a copy in host memory."""
         size, first = self.page_tokens, lease.num_filed
-        slots = self._host.find(self._keys(token_ids, first, most))
+        slots = self._host.find(self._keys(token_ids, first, most, namespace))
         if not slots:
             return
         page_ids = self._extend(lease, len(slots), except_slots=frozenset(slots))
@@ -198,7 +200,9 @@ class Ledger:
         self._tree.let_go(lease.end)
         self._allocator.give_back(unused)
 
-    def gained_by_closing(self, leases: Collection[Lease], kept_ids: Sequence[int]) -> int:
+    def gained_by_closing(
+        self, leases: Collection[Lease], kept_ids: Sequence[int], namespace: int = OWN
+    ) -> int:
         """Count the pages that `num_available` would grow by, but for those that hold `kept_ids`.
 
         What others hold, too, is not gained.
@@ -206,7 +210,7 @@ class Ledger:
         own = sum(len(lease.page_ids) - lease.num_filed for lease in leases)
         most_kept = self._most_matched(kept_ids) if kept_ids else 0
         ends = [lease.end for lease in leases]
-        return own + self._tree.gained_by_letting_go(ends, kept_ids, most_kept)
+        return own + self._tree.gained_by_letting_go(ends, kept_ids, most_kept, namespace)
 
     # --- by the operator's hand
 
@@ -247,6 +251,6 @@ class Ledger:
             held = [page_id for node in lease.end.path() for page_id in reversed(node.page_ids)]
             assert held[::-1] == lease.page_ids[: lease.num_filed], "a lease holds other pages"
             assert all(node.holders for node in lease.end.path()), "a leased page is not held"
-        holders = sum(node.holders for node in self._tree.root.children.values())
+        holders = sum(node.holders for node in self._tree.tops())
         held_ends = [*(lease.end for lease in leases), *self._pinned]
-        assert holders == sum(end is not self._tree.root for end in held_ends), "a hold has leaked"
+        assert holders == sum(end.parent is not None for end in held_ends), "a hold has leaked"

@@ -16,6 +16,9 @@ first. `check()` tells whether this is true:
 3. `num_evictable` counts the pages of nodes without holders;
 4. each leaf without holders is in the eviction heap with the time it was let go.
 
+What was computed with an adapter has a root of its own, in a namespace; the pool, and the order of
+eviction, are everybody's.
+
 The heap is lazy: an entry is never removed when its node is held again or cut away, it is skipped
 when it comes up. Entries that went stale are swept when they outnumber the live ones.
 """
@@ -27,10 +30,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from radixloom_runtime.cache.host_tier import NO_KEY, Key, keys_after
+from radixloom_runtime.cache.host_tier import NO_KEY, Key, first_key, keys_after
 
 Tokens = Sequence[int]
 _Key = tuple[int, ...]
+
+OWN = 0
+"""The namespace of the model's own KV; each adapter has one, since with it tokens have other KV."""
 
 _SWEEP_ABOVE = 64
 """Below this many heap entries a sweep is not worth its call."""
@@ -88,6 +94,7 @@ class RadixTree:
     def __init__(self, page_tokens: int) -> None:
         self._page_tokens = page_tokens
         self.root = Node(None, (), [])
+        self._roots = {OWN: self.root}
         self.num_evictable = 0
         self.num_pages = 0
         self._num_nodes = 0
@@ -97,14 +104,20 @@ class RadixTree:
 
     # --- looking
 
-    def match(self, token_ids: Tokens, max_pages: int) -> Match:
+    def match(self, token_ids: Tokens, max_pages: int, namespace: int = OWN) -> Match:
         """Measure the longest known prefix, at most `max_pages`; changes nothing."""
         num_pages = num_evictable = 0
-        for node, count in self._walk(self.root, token_ids, 0, max_pages):
+        for node, count in self._walk(self._root_of(namespace), token_ids, 0, max_pages):
             num_pages += count
             if not node.holders:
                 num_evictable += count
         return Match(num_pages, num_evictable)
+
+    def _root_of(self, namespace: int) -> Node:
+        if namespace not in self._roots:
+            root = self._roots[namespace] = Node(None, (), [])
+            root.keys = [first_key(namespace)]
+        return self._roots[namespace]
 
     def _walk(
         self, node: Node, token_ids: Tokens, first_page: int, max_pages: int
@@ -138,10 +151,12 @@ class RadixTree:
 
     # --- holding
 
-    def hold(self, token_ids: Tokens, max_pages: int) -> tuple[Node, list[int]]:
+    def hold(
+        self, token_ids: Tokens, max_pages: int, namespace: int = OWN
+    ) -> tuple[Node, list[int]]:
         """Hold the longest known prefix, at most `max_pages`; return its end and its pages."""
-        end, page_ids = self.root, list[int]()
-        for node, count in self._walk(self.root, token_ids, 0, max_pages):
+        end, page_ids = self._root_of(namespace), list[int]()
+        for node, count in self._walk(end, token_ids, 0, max_pages):
             end = node if count == len(node.page_ids) else self._split(node, count)
             page_ids += end.page_ids
         for node in end.path():
@@ -160,11 +175,13 @@ class RadixTree:
                 self.num_evictable += len(node.page_ids)
                 self._offer_for_eviction(node)
 
-    def gained_by_letting_go(self, ends: Sequence[Node], kept: Tokens, max_kept_pages: int) -> int:
+    def gained_by_letting_go(
+        self, ends: Sequence[Node], kept: Tokens, max_kept_pages: int, namespace: int = OWN
+    ) -> int:
         """Count the pages that nobody would hold, less those that hold a start of `kept`."""
         leaving = Counter(node for end in ends for node in end.path())
         idle = {node for node, count in leaving.items() if count == node.holders}
-        known = self._walk(self.root, kept, 0, max_kept_pages)
+        known = self._walk(self._root_of(namespace), kept, 0, max_kept_pages)
         num_kept = sum(count for node, count in known if node in idle)
         return sum(len(node.page_ids) for node in idle) - num_kept
 
@@ -332,11 +349,15 @@ class RadixTree:
         assert node.holders >= held_below, "who holds a child holds its parent"
 
     def _nodes(self) -> Iterator[Node]:
-        todo = list(self.root.children.values())
+        todo = self.tops()
         while todo:
             node = todo.pop()
             yield node
             todo += node.children.values()
+
+    def tops(self) -> list[Node]:
+        """List the nodes right below the roots, for checks."""
+        return [node for root in self._roots.values() for node in root.children.values()]
 
     def all_pages(self) -> list[int]:
         """List the pages in the tree, for checks."""

@@ -25,6 +25,7 @@ from radixloom_runtime.settings import ENV_PREFIX, RuntimeSettings
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "model": ("model", "served_model_name", "dtype", "quantization", "max_model_len"),
+    "adapters": ("lora", "max_loras", "max_lora_rank"),
     "chat": ("tool_call_parser", "reasoning_parser", "request_chat_template"),
     "HTTP": ("host", "port", "api_key_file", "max_body_bytes", "console", "drain_seconds"),
     "memory": (

@@ -17,7 +17,7 @@ import structlog
 from radixloom_runtime.engine.controls import Controls
 from radixloom_runtime.engine.guides import POLL_SECONDS, Guides
 from radixloom_runtime.engine.meter import Meter
-from radixloom_runtime.engine.upkeep import Upkeep, update_weights
+from radixloom_runtime.engine.upkeep import Upkeep, change_adapters, update_weights
 from radixloom_runtime.errors import EngineError
 from radixloom_runtime.scheduler.backpressure import DEFAULT_RETRY_SECONDS
 from radixloom_runtime.scheduler.guide import Guide
@@ -31,6 +31,7 @@ from radixloom_runtime.wire.messages import (
     Drain,
     EngineMessage,
     Flush,
+    LoadAdapter,
     Look,
     Pause,
     Pin,
@@ -40,6 +41,7 @@ from radixloom_runtime.wire.messages import (
     StartProfile,
     StopProfile,
     Submit,
+    UnloadAdapter,
     Unpin,
     UpdateWeights,
 )
@@ -159,6 +161,8 @@ class EngineLoop:
             case UpdateWeights():
                 self._settle()
                 self._link.send([update_weights(message, self._upkeep, self._scheduler)])
+            case LoadAdapter() | UnloadAdapter():
+                self._link.send([change_adapters(message, self._upkeep, self._scheduler)])
             case Drain():
                 log.info("engine.draining", running=self._scheduler.num_running)
                 self._is_draining = True

@@ -42,6 +42,7 @@ from radixloom_runtime.engine.upkeep import Upkeep
 from radixloom_runtime.engine.watchdog import STEP_LIMIT_SECONDS, Watchdog
 from radixloom_runtime.errors import CapacityError, ConfigurationError
 from radixloom_runtime.runner.profiler import Profiler
+from radixloom_runtime.scheduler.adapters import Adapters
 from radixloom_runtime.scheduler.scheduler import Scheduler
 from radixloom_runtime.scheduler.speculation import parse
 from radixloom_runtime.settings import RuntimeSettings
@@ -272,6 +273,7 @@ class _Engine:
             policy=self._settings.schedule_policy,
             pinned_share=self._settings.pinned_share,
             speculation=speculation,
+            adapters=Adapters(self._settings.num_adapters, self._settings.adapters),
         )
         if built.runner.limits.is_recurrent and self._settings.prefix_cache:
             log.info("engine.no_prefix_cache", reason="the model keeps a state, not only pages")

@@ -1,4 +1,4 @@
-"""What changes in a runner between steps: its weights.
+"""What changes in a runner between steps: its weights, and the adapters that it has.
 
     check ── refused? ──► Rejected, and everything is as before
       └──► forget all KV ──► load ──► Done
@@ -13,9 +13,15 @@ from typing import Protocol
 
 import structlog
 
-from radixloom_runtime.errors import RadixloomError
+from radixloom_runtime.errors import ConfigurationError, RadixloomError
 from radixloom_runtime.scheduler.scheduler import Scheduler
-from radixloom_runtime.wire.messages import Done, Rejected, UpdateWeights
+from radixloom_runtime.wire.messages import (
+    Done,
+    LoadAdapter,
+    Rejected,
+    UnloadAdapter,
+    UpdateWeights,
+)
 
 log = structlog.get_logger()
 
@@ -30,6 +36,35 @@ class Upkeep(Protocol):
     def load_weights(self, folder: Path) -> None:
         """Put weights that were checked in the place of the old ones."""
         ...
+
+    def load_adapter(self, slot: int, folder: Path) -> None:
+        """Put an adapter into a slot that no request has. Raises: `RadixloomError`."""
+        ...
+
+
+def change_adapters(
+    change: LoadAdapter | UnloadAdapter, upkeep: Upkeep | None, scheduler: Scheduler
+) -> Done | Rejected:
+    """Load or unload an adapter; steps may be in flight, none of them has the slot."""
+    try:
+        if upkeep is None:
+            raise ConfigurationError(_SEVERAL_HOSTS)
+        if isinstance(change, UnloadAdapter):
+            scheduler.adapters.unload(change.name)
+        else:
+            slot = scheduler.adapters.slot_for(change.name, scheduler.adapter_slots_in_use())
+            upkeep.load_adapter(slot, Path(change.folder))
+            scheduler.adapters.add(change.name, slot)
+    except RadixloomError as error:
+        return Rejected(request_id=change.request_id, message=str(error))
+    log.info("engine.adapters_changed", change=type(change).__name__, name=change.name)
+    return Done(request_id=change.request_id)
+
+
+_SEVERAL_HOSTS = (
+    "adapters of a slice of several hosts are those that --lora names at its start: none can be"
+    " loaded or unloaded while it serves"
+)
 
 
 def update_weights(

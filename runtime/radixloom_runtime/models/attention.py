@@ -64,7 +64,7 @@ class SelfAttention(nnx.Module):
     ) -> tuple[Float[Array, "T D"], History]:
         """Write this step's keys and values, and attend over everything before."""
         c = self.config
-        apart = self.qkv.split(x)
+        apart = self.qkv.split(x, step.adapters)
         queries, keys, values = (part.reshape(x.shape[0], -1, c.head_dim) for part in apart)
         gates = None
         if c.gates_attention:
@@ -87,7 +87,8 @@ class SelfAttention(nnx.Module):
         )
         if gates is not None:
             attended *= jax.nn.sigmoid(gates)
-        return self.out(attended.reshape(x.shape[0], -1)), history._replace(pages=pages)
+        out = self.out(attended.reshape(x.shape[0], -1), step.adapters)
+        return out, history._replace(pages=pages)
 
 
 def page_offset(config: ModelConfig, history: History, index: Int[Array, ""]) -> Int[Array, ""]:

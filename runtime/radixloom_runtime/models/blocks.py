@@ -18,6 +18,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 from typing_extensions import override
 
+from radixloom_runtime.models.adapters import AdapterRoom, StepAdapters
 from radixloom_runtime.models.collectives import (
     largest_over,
     mean_over,
@@ -27,6 +28,7 @@ from radixloom_runtime.models.collectives import (
     sum_over,
 )
 from radixloom_runtime.models.config import Activation, ModelConfig
+from radixloom_runtime.models.low_rank import LowRank
 from radixloom_runtime.models.params import (
     ParamSpec,
     Stored,
@@ -105,17 +107,30 @@ class Linear(nnx.Module):
         row = ParamSpec(((in_axis,), out_axes), kernels, side_by_side, is_matrix=is_matrix)
         self.kernel = weight(row, dtype)
         self.bias = weight(ParamSpec((out_axes,), biases, end_to_end), dtype) if bias else None
+        self.checkpoints = checkpoints
+        self.low_rank: LowRank | None = nnx.data(None)
+
+    def make_room(self, room: AdapterRoom, dtype: jnp.dtype) -> None:
+        """Let adapters change these maps."""
+        self.low_rank = LowRank(self.checkpoints, self.in_axis, self.out_axes, room, dtype)
 
     @override
-    def __call__(self, x: Float[Array, "T I"]) -> Float[Array, "T O"]:
-        """Apply all maps; their outputs lie side by side."""
+    def __call__(
+        self, x: Float[Array, "T I"], adapters: StepAdapters | None = None
+    ) -> Float[Array, "T O"]:
+        """Apply all maps, as the tokens' `adapters` change them; outputs lie side by side."""
         largest = partial(largest_over, name=self.in_axis.name)
-        y = sum_over(project(x, self.kernel.get_value(), largest), self.in_axis.name)
+        y = project(x, self.kernel.get_value(), largest)
+        if self.low_rank is not None and adapters is not None:
+            y += self.low_rank(x, adapters)
+        y = sum_over(y, self.in_axis.name)
         return y if self.bias is None else y + self.bias[...]
 
-    def split(self, x: Float[Array, "T I"]) -> tuple[Float[Array, "T _"], ...]:
+    def split(
+        self, x: Float[Array, "T I"], adapters: StepAdapters | None = None
+    ) -> tuple[Float[Array, "T _"], ...]:
         """Apply all maps, each output by itself."""
-        return split(self(x), self.out_axes)
+        return split(self(x, adapters), self.out_axes)
 
 
 class Embedding(nnx.Module):
@@ -167,10 +182,12 @@ class GatedMLP(nnx.Module):
         self.down = Linear(down, mlp, (embed,), bias=config.mlp_bias, dtype=dtype)
 
     @override
-    def __call__(self, x: Float[Array, "T D"]) -> Float[Array, "T D"]:
+    def __call__(
+        self, x: Float[Array, "T D"], adapters: StepAdapters | None = None
+    ) -> Float[Array, "T D"]:
         """Transform each token."""
-        gate, up = self.gate_up.split(x)
-        return self.down(activate(gate, self.activation) * up)
+        gate, up = self.gate_up.split(x, adapters)
+        return self.down(activate(gate, self.activation) * up, adapters)
 
 
 def activate(x: Float[Array, "*T F"], activation: Activation) -> Float[Array, "*T F"]:

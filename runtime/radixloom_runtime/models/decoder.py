@@ -5,14 +5,23 @@
 Any of the four norms may be missing. Rotary positions; grouped key-value heads.
 """
 
+from collections.abc import Iterator
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 from typing_extensions import override
 
+from radixloom_runtime.models.adapters import AdapterRoom, StepAdapters
 from radixloom_runtime.models.attention import SelfAttention
-from radixloom_runtime.models.blocks import Embedding, GatedMLP, RMSNorm, vocabulary_axis
+from radixloom_runtime.models.blocks import (
+    Embedding,
+    GatedMLP,
+    Linear,
+    RMSNorm,
+    vocabulary_axis,
+)
 from radixloom_runtime.models.collectives import num_shards, shards_of
 from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.models.gated_delta import GatedDeltaNet
@@ -30,7 +39,12 @@ class Layer(nnx.Module):
     """Attention, then MLP or experts, each added to what came in."""
 
     def __init__(
-        self, config: ModelConfig, dtype: jnp.dtype, attention: Attention, kind: LayerKind
+        self,
+        config: ModelConfig,
+        dtype: jnp.dtype,
+        attention: Attention,
+        kind: LayerKind,
+        room: AdapterRoom | None,
     ) -> None:
         prefix, norms = config.names.layer, config.norms
         embed = Axis("embed", config.embed_dim)
@@ -48,6 +62,9 @@ class Layer(nnx.Module):
         else:
             self.mlp = GatedMLP(f"{prefix}.{config.names.mlp}", config, dtype)
         self.mlp_out = norm(norms.mlp_out)
+        if room is not None:
+            for linear in self._adaptable():
+                linear.make_room(room, dtype)
 
     @override
     def __call__(
@@ -62,20 +79,38 @@ class Layer(nnx.Module):
             attended, history = self.attention(_maybe(self.attention_in, x), history, step, index)
         x = x + _maybe(self.attention_out, attended)
         with jax.named_scope("mlp"):
-            return x + _maybe(self.mlp_out, self.mlp(_maybe(self.mlp_in, x))), history
+            return x + _maybe(self.mlp_out, self._mlp(_maybe(self.mlp_in, x), step)), history
+
+    def _mlp(self, x: Float[Array, "T D"], step: StepInput) -> Float[Array, "T D"]:
+        return self.mlp(x, step.adapters) if isinstance(self.mlp, GatedMLP) else self.mlp(x)
+
+    def _adaptable(self) -> Iterator[Linear]:
+        """Yield the maps that adapters may change."""
+        if isinstance(self.attention, SelfAttention):
+            yield self.attention.qkv
+            yield self.attention.out
+        if isinstance(self.mlp, GatedMLP):
+            yield self.mlp.gate_up
+            yield self.mlp.down
 
 
 class Decoder(nnx.Module):
     """The whole network; see `models.registry.CausalLM` for the contract."""
 
     def __init__(
-        self, config: ModelConfig, dtype: jnp.dtype, attention: Attention, *, stacked: bool
+        self,
+        config: ModelConfig,
+        dtype: jnp.dtype,
+        attention: Attention,
+        *,
+        stacked: bool,
+        room: AdapterRoom | None = None,
     ) -> None:
         self.config = config
         names = config.names
         self.embedding = Embedding(names.embedding, config, dtype)
         self.stack = Stack(
-            lambda kind: Layer(config, dtype, attention, kind),
+            lambda kind: Layer(config, dtype, attention, kind, room),
             layer_kinds(config),
             stacked=stacked,
         )
@@ -92,6 +127,7 @@ class Decoder(nnx.Module):
         batch: Ragged,
         rows: Int[Array, " R"],
         history: History,
+        adapters: StepAdapters | None = None,
     ) -> tuple[Float[Array, "T D"], History]:
         """Run all layers; returns what `logits` takes, and the history with this step's tokens."""
         c = self.config
@@ -99,7 +135,7 @@ class Decoder(nnx.Module):
         x = self.embedding.embed(token_ids)
         if c.embed_scale is not None:  # rounded to the dtype first, as the checkpoint was trained
             x = x * jnp.asarray(c.embed_scale, x.dtype)
-        return self.stack(x, history, StepInput(cos, sin, batch, rows))
+        return self.stack(x, history, StepInput(cos, sin, batch, rows, adapters))
 
     def states(self, hidden: Float[Array, "T D"]) -> Float[Array, "T D"]:
         """Give `hidden` the final norm: what embeddings are made of."""

@@ -36,7 +36,7 @@ def made_dense(specs: Iterable[ParamSpec], quantization: Quantization) -> list[s
         {
             re.sub(r"\.\d+\.", ".*.", module_of(tensor.name))
             for spec in specs
-            if spec.form is None
+            if spec.form is None and not spec.is_adapter
             for part in spec.parts()
             for tensor in part.stored
             if len(tensor.shape) == 2

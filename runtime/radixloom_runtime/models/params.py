@@ -90,6 +90,11 @@ class ParamSpec:
 
     Then `transform` makes scales [in groups, out] of stored [out, in groups] as well.
     """
+    is_adapter: bool = False
+    """Room for adapters, one after another in front of the axes of one: empty at first.
+
+    `stored` are an adapter's own tensors, not the checkpoint's.
+    """
     form: Form | None = None
     """How it is kept quantized; None: in the model's dtype."""
 
@@ -157,6 +162,10 @@ class ParamSpec:
         """Return the row of these layers' weights in one array."""
         dims = ((Axis("layers", len(layers)),), *self.dims)
         return replace(self, dims=dims, layers=tuple(layers))
+
+    def of_one_adapter(self) -> "ParamSpec":
+        """Return the row of what one of the adapters has."""
+        return replace(self, dims=self.dims[1:])
 
     def parts(self) -> list["ParamSpec"]:
         """Return what is loaded one after another: this row, or one per layer of a stack."""

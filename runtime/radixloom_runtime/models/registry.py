@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from radixloom_runtime.errors import ModelError
+from radixloom_runtime.errors import ConfigurationError, ModelError
 from radixloom_runtime.formats.gguf_file import find_gguf, open_gguf
 from radixloom_runtime.formats.gguf_model import GGUFModel
 from radixloom_runtime.formats.scheme import parse_quantization
@@ -38,6 +38,7 @@ from radixloom_runtime.models import (
     qwen_moe,
     smollm3,
 )
+from radixloom_runtime.models.adapters import AdapterRoom, StepAdapters
 from radixloom_runtime.models.bare import check_causal, with_head
 from radixloom_runtime.models.config import ModelConfig, read_raw
 from radixloom_runtime.models.config_rope import Raw
@@ -61,10 +62,11 @@ class CausalLM(Protocol):
         batch: Ragged,
         rows: Int[Array, " R"],
         history: History,
+        adapters: StepAdapters | None = None,
     ) -> tuple[Float[Array, "T D"], History]:
         """Run all layers; returns what `logits` takes, and the history with this step's tokens.
 
-        `rows` tells each chunk's batch row.
+        `rows` tells each chunk's batch row; `adapters` are given where the model has room for them.
         """
         ...
 
@@ -120,6 +122,8 @@ class Model:
     """As what they are allocated."""
     page_shape: tuple[int, ...]
     """The last axes of one device's KV pages: how the attention kernel wants a token held."""
+    room: AdapterRoom | None
+    """For adapters; None: there are none."""
     _definition: Any
     _structure: Any
 
@@ -184,23 +188,30 @@ def make_model(
     stacked: bool,
     mesh_shape: MeshShape = ONE_DEVICE,
     kv_dtype: jnp.dtype | None = None,
+    room: AdapterRoom | None = None,
 ) -> Model:
     """Define the network of `config`, cut for a mesh; allocates nothing.
 
-    `kv_dtype` is that of the KV pages; None: as `dtype`.
-    Raises: `ConfigurationError` if it cannot be cut like that.
+    `kv_dtype` is that of the KV pages; None: as `dtype`. `room` is for adapters.
+    Raises: `ConfigurationError` if it cannot be cut like that, or adapters can change nothing.
     """
-    definition, state = nnx.split(Decoder(config, dtype, attention, stacked=stacked))
+    decoder = Decoder(config, dtype, attention, stacked=stacked, room=room)
+    definition, state = nnx.split(decoder)
     structure = jax.tree.structure(state)
     params = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, nnx.Param))
     specs = tuple(spec_of(param) for param in params)
+    if room is not None and not any(spec.is_adapter for spec in specs):
+        raise ConfigurationError(
+            f"adapters change attention and dense MLPs, of which {config.architecture} has none"
+            " that they could; set max_loras to 0"
+        )
     check_fit(specs, mesh_shape)
     specs = with_forms(specs, config.quantization, mesh_shape)
     held = dtype if kv_dtype is None else kv_dtype
     page_shape = _page_shape(config, attention, mesh_shape, held)
     allocated = attention.page_dtype(held)
     return Model(
-        config, dtype, mesh_shape, specs, held, allocated, page_shape, definition, structure
+        config, dtype, mesh_shape, specs, held, allocated, page_shape, room, definition, structure
     )
 
 

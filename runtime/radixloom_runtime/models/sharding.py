@@ -53,6 +53,8 @@ RULES: dict[str, Rule] = {
     "one": WHOLE,
     "taps": WHOLE,
     "layers": WHOLE,
+    "adapters": WHOLE,
+    "rank": WHOLE,
 }
 
 

@@ -23,6 +23,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 from typing_extensions import override
 
+from radixloom_runtime.models.adapters import StepAdapters
 from radixloom_runtime.models.history import History
 from radixloom_runtime.models.params import ParamSpec, spec_of
 from radixloom_runtime.ops.attention import Ragged
@@ -44,6 +45,8 @@ class StepInput(NamedTuple):
     batch: Ragged
     rows: Int[Array, " R"]
     """Batch row of each chunk."""
+    adapters: StepAdapters | None = None
+    """None: the model has no room for any."""
 
 
 @jax.tree_util.register_pytree_node_class
@@ -250,6 +253,8 @@ def _is_param(node: object) -> bool:
 def _is_fetched(param: nnx.Param[Any]) -> bool:
     """Whether a stack is of several matrices a layer, of which a product fetches what it needs."""
     spec = spec_of(param)
+    if spec.is_adapter:
+        return True
     return spec.is_matrix and len(spec.dims) == len(("layers", "experts", "in", "out"))
 
 

@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 from radixloom_runtime.errors import ConfigurationError
 from radixloom_runtime.formats.on_load import quantized_on_load
 from radixloom_runtime.formats.scheme import Quantization
+from radixloom_runtime.models.adapters import AdapterRoom
 from radixloom_runtime.models.bare import as_stored
 from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.models.forms import made_dense
@@ -70,7 +71,7 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
     devices = jax.devices()
     config = read_config(folder)
     check_possible(settings, config)
-    target = _define(settings, folder, config, devices)
+    target = _define(settings, folder, config, devices, room=room_of(settings))
     draft = _define_draft(settings, target, devices)
     parts = [target] if draft is None else [target, draft]
     model = target.model
@@ -95,6 +96,8 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
             phases.advance(len(programs.layouts) + done)
     else:
         programs.compile_helpers()
+    reload = Reload(runner, config, models[0], mesh)
+    _load_adapters(settings, reload)
     runner.finish(runner.start(StepPlan(0, (), (), ())))
     phases.end()
     counter.mark_warm()
@@ -113,7 +116,6 @@ def assemble(settings: RuntimeSettings, phases: Phases) -> BuiltRunner:
         compile_cache_hits=counter.cache_hits - hits_before,
         num_buckets=len(programs.layouts),
     )
-    reload = Reload(runner, config, models[0], mesh)
     return BuiltRunner(runner, ready, lambda: counter.after_warmup, reload)
 
 
@@ -132,12 +134,13 @@ def _define(
     config: ModelConfig,
     devices: Sequence[Any],
     mesh_shape: MeshShape | None = None,
+    room: AdapterRoom | None = None,
 ) -> _Part:
     checkpoint = Checkpoint(folder)
     check_scales(settings, checkpoint)
     stored = config.quantization.in_checkpoint(checkpoint.names)
     config = as_stored(replace(config, quantization=stored), checkpoint.names)
-    model = define_model(settings, config, devices, mesh_shape=mesh_shape)
+    model = define_model(settings, config, devices, mesh_shape=mesh_shape, room=room)
     return _Part(folder, stored, model)
 
 
@@ -164,7 +167,7 @@ def _of_length(
     if not model.config.turns_by_length:
         return model
     config = replace(model.config, max_positions=limits.max_model_len, quantization=part.stored)
-    return define_model(settings, config, devices, mesh_shape=model.mesh_shape)
+    return define_model(settings, config, devices, mesh_shape=model.mesh_shape, room=model.room)
 
 
 def _load(parts: Sequence[_Part], mesh: Mesh, phases: Phases) -> list[Weights]:
@@ -189,12 +192,27 @@ def _tell_quantization(part: _Part) -> None:
         _log.info("quantization", checkpoint=part.stored.method, kept_as=kept, made_dense=dense)
 
 
+def room_of(settings: RuntimeSettings) -> AdapterRoom | None:
+    """Return the room that is set aside for adapters of the model that is served."""
+    count = settings.num_adapters
+    return AdapterRoom(count, settings.max_lora_rank) if count else None
+
+
+def _load_adapters(settings: RuntimeSettings, reload: Reload) -> None:
+    """Load what the settings name, in the order of the slots. Raises: `ModelError`."""
+    reload.warm_adapters()
+    for slot, (name, folder) in enumerate(settings.adapters.items(), start=1):
+        reload.load_adapter(slot, folder)
+        _log.info("adapter", name=name, slot=slot)
+
+
 def define_model(
     settings: RuntimeSettings,
     config: ModelConfig,
     devices: Sequence[Any],
     *,
     mesh_shape: MeshShape | None = None,
+    room: AdapterRoom | None = None,
 ) -> Model:
     """Choose number format, kernel, form of the layers and mesh by the devices; allocates nothing.
 
@@ -218,6 +236,7 @@ def define_model(
         attention=attention,
         stacked=not on_cpu,
         kv_dtype=held,
+        room=room,
     )
     shapes = possible_shapes(settings, devices) if mesh_shape is None else [mesh_shape]
     *preferred, last = shapes

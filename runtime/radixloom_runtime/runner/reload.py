@@ -16,6 +16,7 @@ from radixloom_runtime.errors import ModelError
 from radixloom_runtime.formats.gguf_file import find_gguf
 from radixloom_runtime.models.config import ModelConfig
 from radixloom_runtime.models.registry import Model, read_config
+from radixloom_runtime.runner.adapters import load_adapter, warm
 from radixloom_runtime.runner.checkpoint import Checkpoint
 from radixloom_runtime.runner.runner import JaxRunner
 from radixloom_runtime.runner.weights import check_weight, replace_weight
@@ -40,7 +41,7 @@ class Reload:
             )
         self._compare(folder, read_config(folder))
         checkpoint = self._open(folder)
-        for spec in self._model.specs:
+        for spec in (spec for spec in self._model.specs if not spec.is_adapter):
             for part in spec.parts():
                 check_weight(checkpoint, part, self._mesh, self._model.dtype)
 
@@ -49,10 +50,23 @@ class Reload:
         checkpoint = self._open(folder)
         weights = list(self._runner.weights)
         for index, spec in enumerate(self._model.specs):
+            if spec.is_adapter:
+                continue
             weights[index] = replace_weight(
                 checkpoint, spec, self._mesh, self._model.dtype, weights[index]
             )
         self._runner.weights = tuple(weights)
+
+    def warm_adapters(self) -> None:
+        """Compile what writes adapters, if there is room for any."""
+        if self._model.room is not None:
+            self._runner.weights = warm(self._runner.weights, self._model, self._mesh)
+
+    def load_adapter(self, slot: int, folder: Path) -> None:
+        """Put an adapter into a slot that no request has. Raises: `ModelError`."""
+        self._runner.weights = load_adapter(
+            self._runner.weights, self._model, self._mesh, folder, slot
+        )
 
     def _open(self, folder: Path) -> Checkpoint:
         return Checkpoint(folder, self._model.config.quantization)

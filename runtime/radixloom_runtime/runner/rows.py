@@ -37,6 +37,9 @@ NUM_INTS = 4
 START_WIDTH = 1 + NUM_FLOATS + NUM_INTS
 GRANT_WIDTH = 3
 
+_SLOT_SHIFT = 8
+"""Above the flags of a row, how it samples, its adapter's slot."""
+
 DENSE_IDS = 512
 """Token ids that one call of `write_dense` takes; a longer history takes several."""
 
@@ -140,8 +143,13 @@ def choice_of(state: RowState, rows: Int[Array, " R"]) -> Choice:
         seed=jax.lax.bitcast_convert_type(ints[0], jnp.uint32),
         top_k=ints[1],
         min_position=ints[2],
-        flags=ints[3],
+        flags=ints[3] & ((1 << _SLOT_SHIFT) - 1),
     )
+
+
+def adapter_slots(state: RowState, rows: Int[Array, " T"]) -> Int[Array, " T"]:
+    """Gather the slots of the adapters that `rows` have; 0 for none."""
+    return state.ints[rows, 3] >> _SLOT_SHIFT
 
 
 def write_dense(
@@ -215,6 +223,7 @@ def _pack_start(start: RowStart) -> Int32s:
     ).view(np.int32)
     line[1 + NUM_FLOATS] = np.array(s.seed, np.uint32).view(np.int32)
     flags = ADJUSTS * needs_dense(start) | GUIDED * start.is_guided
+    flags |= start.adapter_slot << _SLOT_SHIFT
     line[2 + NUM_FLOATS :] = s.top_k, start.min_position, flags
     return line
 

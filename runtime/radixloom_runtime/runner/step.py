@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from radixloom_runtime.models.adapters import step_adapters
 from radixloom_runtime.models.blocks import vocabulary_axis
 from radixloom_runtime.models.collectives import of_all_groups, shards_of
 from radixloom_runtime.models.history import History
@@ -20,7 +21,7 @@ from radixloom_runtime.ops.attention import Ragged
 from radixloom_runtime.ops.sampling import Logprobs, Vocabulary
 from radixloom_runtime.ops.shards import Shards
 from radixloom_runtime.runner.pooling import pool
-from radixloom_runtime.runner.rows import RowState, apply_changes, choice_of
+from radixloom_runtime.runner.rows import RowState, adapter_slots, apply_changes, choice_of
 from radixloom_runtime.runner.step_input import FIRST_GUESS, FROM_DEVICE, StepArrays, StepLayout
 from radixloom_runtime.wire.plan import MAX_GUESSES
 
@@ -60,7 +61,12 @@ def run_step(
     step = layout.unpack(vectors[0])
     rows = apply_changes(rows, step.changes)
     placed, batch = lay_out(step, rows, num_pages, layout.page_tokens)
-    hidden, history = network.hidden(placed.token_ids, placed.positions, batch, step.rows, history)
+    adapters = None
+    if model.room is not None:
+        adapters = step_adapters(adapter_slots(rows, placed.rows), model.room.count)
+    hidden, history = network.hidden(
+        placed.token_ids, placed.positions, batch, step.rows, history, adapters
+    )
     shards = shards_of(vocabulary_axis(model.config))
     token_ids = placed.token_ids
     logits = _last_logits(network, hidden, step)
@@ -81,6 +87,8 @@ class Placed(NamedTuple):
     token_ids: Int[Array, " T"]
     positions: Int[Array, " T"]
     slots: Int[Array, " T"]
+    rows: Int[Array, " T"]
+    """Of padding: the scratch row."""
 
 
 def lay_out(
@@ -111,7 +119,8 @@ def _place_tokens(step: StepArrays, rows: RowState, num_pages: int, page_tokens:
     guessed = rows.guesses[row, jnp.clip(FIRST_GUESS - step.token_ids, 0, MAX_GUESSES - 1)]
     token_ids = jnp.where(step.token_ids <= FIRST_GUESS, guessed, step.token_ids)
     token_ids = jnp.where(step.token_ids == FROM_DEVICE, rows.last_token[row], token_ids)
-    return Placed(token_ids, positions, slots)
+    scratch = rows.last_token.shape[0] - 1
+    return Placed(token_ids, positions, slots, jnp.where(live, row, scratch))
 
 
 def _last_logits(

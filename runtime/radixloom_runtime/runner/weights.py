@@ -116,7 +116,7 @@ def _load(
     loaded: Callable[[ParamSpec], None],
 ) -> Matrix:
     """Load a weight, or a stack layer by layer; tells `loaded` of each."""
-    if not spec.layers:
+    if not (spec.layers or spec.is_adapter):
         arrays = _load_one(checkpoint, spec, mesh, dtype)
         loaded(spec)
         return _joined(spec, arrays)
@@ -124,6 +124,9 @@ def _load(
         jnp.zeros(row.sharded_shape(shape_of(mesh)), kind, device=weight_sharding(mesh, row))
         for row, kind in spec.arrays(dtype)
     ]
+    if spec.is_adapter:
+        loaded(spec)
+        return _joined(spec, stacks)
     return _filled(checkpoint, spec, mesh, dtype, stacks, loaded)
 
 
@@ -169,14 +172,20 @@ def _set_layer(
 def _load_one(
     checkpoint: Checkpoint, spec: ParamSpec, mesh: Mesh, dtype: jnp.dtype
 ) -> list[jax.Array]:
-    """Read each different part once, and put it on every device that holds it."""
+    return put_parts(spec, mesh, dtype, partial(_part, checkpoint, spec, dtype=dtype))
+
+
+def put_parts(
+    spec: ParamSpec, mesh: Mesh, dtype: jnp.dtype, part_at: Callable[[Place], list[NDArray[Any]]]
+) -> list[jax.Array]:
+    """Make each different part of a weight once, and put it on every device that holds it."""
     holders: dict[tuple[Any, ...], list[tuple[Any, Place]]] = {}
     for device, place in local_places(mesh):
         shards = tuple(place.shard(dim[0].name) for dim in spec.dims)
         holders.setdefault(shards, []).append((device, place))
     on_device: dict[Any, list[jax.Array]] = {}
     for placed in holders.values():
-        arrays = _part(checkpoint, spec, placed[0][1], dtype)
+        arrays = part_at(placed[0][1])
         for device, _ in placed:
             on_device[device] = [jax.device_put(array, device) for array in arrays]
     return [

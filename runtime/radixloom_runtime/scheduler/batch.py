@@ -93,7 +93,11 @@ class Batch:
         """Give a waiting request a row and the pages that are known to hold its start."""
         everyone = self.requests
         everyone.turns.serve(everyone.waiting.serve(waiting))
-        lease = self.ledger.open(waiting.token_ids, read_cache=waiting.reads_cache)
+        lease = self.ledger.open(
+            waiting.token_ids,
+            read_cache=waiting.reads_cache,
+            namespace=waiting.request.namespace,
+        )
         matched = lease.num_filed * self._page_tokens
         run = Running(
             request=waiting.request,

@@ -39,6 +39,7 @@ class Draft:
                 stop_token_ids=tuple(submit.stop_token_ids),
                 min_position=first_stop_position(submit),
                 is_guided=run.guide is not None,
+                adapter_slot=0 if run.request.adapter is None else run.request.adapter.slot,
             )
         )
         if run.lease.page_ids:

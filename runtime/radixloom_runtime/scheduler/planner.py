@@ -126,7 +126,7 @@ class GroupPlanner:
         """Count the pages of a request that this group would not have to compute."""
         if not waiting.reads_cache:
             return 0
-        return self._ledger.num_known(waiting.token_ids)
+        return self._ledger.num_known(waiting.token_ids, waiting.request.namespace)
 
     def make_room(self, waiting: Waiting, victims: list[Running]) -> bool:
         """Preempt victims, last first, until a request fits; return if it does.
@@ -134,7 +134,8 @@ class GroupPlanner:
         Nobody is preempted if it could not fit even then.
         """
         kept = waiting.token_ids if waiting.reads_cache else ()
-        gained = self._ledger.gained_by_closing([run.lease for run in victims], kept)
+        leases = [run.lease for run in victims]
+        gained = self._ledger.gained_by_closing(leases, kept, waiting.request.namespace)
         gained += sum(map(self._pages_missing, victims))
         if self._pages_lacking(waiting) > gained:
             return False
@@ -158,7 +159,7 @@ class GroupPlanner:
         """Measure how much of a request this group's cache holds."""
         if not waiting.reads_cache:
             return NO_MATCH
-        return self._ledger.match(waiting.token_ids)
+        return self._ledger.match(waiting.token_ids, waiting.request.namespace)
 
     def takes(self, waiting: Waiting) -> bool:
         """Whether a request could be seated now."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from radixloom_runtime.cache.ledger import Lease
+from radixloom_runtime.cache.radix import OWN
+from radixloom_runtime.scheduler.adapters import Adapter
 from radixloom_runtime.scheduler.guide import Guide
 from radixloom_runtime.scheduler.speculation import Hunches
 from radixloom_runtime.scheduler.turns import AGING
@@ -30,11 +32,18 @@ class Request:
     stop_ids: frozenset[int]
     turn: int = 0
     """When it is its user's turn, without regard to priority."""
+    adapter: Adapter | None = None
+    """What changes the model for it."""
 
     @property
     def rank(self) -> Rank:
         """Place among all requests; no two are equal, and it never changes."""
         return self.turn + self.submit.priority * AGING, self.arrival
+
+    @property
+    def namespace(self) -> int:
+        """Where the prefix cache has KV that it may read."""
+        return OWN if self.adapter is None else self.adapter.namespace
 
     @property
     def priority(self) -> int:

@@ -50,6 +50,7 @@ from dataclasses import replace
 
 from radixloom_runtime.cache.ledger import Ledger
 from radixloom_runtime.scheduler import stopping
+from radixloom_runtime.scheduler.adapters import Adapters
 from radixloom_runtime.scheduler.answer import settle
 from radixloom_runtime.scheduler.backpressure import CompletionRate
 from radixloom_runtime.scheduler.batch import Batch, Requests, Totals
@@ -90,6 +91,7 @@ class Scheduler:
         policy: SchedulePolicy = SchedulePolicy.LPM,
         pinned_share: float = 0.25,
         speculation: Speculation | None = None,
+        adapters: Adapters | None = None,
     ) -> None:
         """No prefixes are cached for a recurrent model, whatever `prefix_cache` says."""
         self._limits = limits
@@ -105,6 +107,7 @@ class Scheduler:
             for group in range(limits.num_groups)
         )
         self._pins = Pins(self.ledgers[0], share=pinned_share)
+        self.adapters = adapters or Adapters(0)
         self._requests = Requests(WaitingQueue(policy))
         self._batches = [
             Batch(limits, ledger, self._requests, group=group)
@@ -164,6 +167,8 @@ class Scheduler:
         """Accept a request, or tell why not; `guide` stands at the start of its answer."""
         unpinned = replace(self._limits, num_pages=self._limits.num_pages - self._pins.num_pages)
         why = stopping.refusal(submit, unpinned)
+        if submit.adapter and self.adapters.find(submit.adapter) is None:
+            why = f"the adapter {submit.adapter!r} is not loaded any more; load it again"
         if submit.request_id in self._requests.by_id:
             why = f"request id {submit.request_id!r} is in use; choose another"
         if why is not None:
@@ -190,6 +195,7 @@ class Scheduler:
             end=stopping.end_of(submit, self._limits),
             stop_ids=frozenset(submit.stop_token_ids),
             turn=self._requests.turns.take(submit.user, submit.priority),
+            adapter=self.adapters.find(submit.adapter) if submit.adapter else None,
         )
         self._num_submitted += 1
         self._requests.enqueue(Waiting(request, tuple(submit.prompt_ids), guide=guide))
@@ -207,6 +213,11 @@ class Scheduler:
 
     def _batch_of(self, run: Running) -> Batch:
         return self._batches[self._limits.group_of_row(run.row)]
+
+    def adapter_slots_in_use(self) -> set[int]:
+        """Return the slots of all adapters that an accepted request has, unloaded ones too."""
+        adapters = {member.request.adapter for member in self._requests.by_id.values()}
+        return {adapter.slot for adapter in adapters if adapter is not None}
 
     # --- the cache
 

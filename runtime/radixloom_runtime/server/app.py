@@ -26,6 +26,7 @@ from radixloom_runtime.server import (
     dialects,
     engine_view,
     health,
+    lora,
     native,
     native_info,
     parsing,
@@ -55,6 +56,8 @@ ENDPOINTS = frozenset(
     | {"/tokenize", "/detokenize"}
     | pooling.PATHS
     | {"/abort_request", "/pause_generation", "/continue_generation"}
+    | {"/load_lora_adapter", "/unload_lora_adapter"}
+    | {"/v1/load_lora_adapter", "/v1/unload_lora_adapter"}
     | {"/start_profile", "/stop_profile", "/update_weights_from_disk"}
     | {"/", "/get_engine_stats", "/get_prefix_tree"}
     | {"/generate", "/get_model_info", "/get_server_info", "/get_load"}
@@ -99,18 +102,19 @@ async def create_completion(request: Request) -> Response:
 
 @router.get("/models")
 async def list_models(request: Request) -> Response:
-    """List the one model."""
+    """List the model and its adapters."""
     serving = service_of(request).lifecycle.admit()
-    card = serving.model.card(serving.limits.max_model_len)
-    return problems.json_response({"object": "list", "data": [card]})
+    names = ("", *serving.model.adapters)
+    cards = [serving.model.card(serving.limits.max_model_len, name) for name in names]
+    return problems.json_response({"object": "list", "data": cards})
 
 
 @router.get("/models/{name:path}", responses=statuses.errors(404))
 async def retrieve_model(request: Request, name: str) -> Response:
-    """Describe the model."""
+    """Describe the model, or an adapter."""
     serving = service_of(request).lifecycle.admit()
-    check_model(name, serving.model)
-    return problems.json_response(serving.model.card(serving.limits.max_model_len))
+    adapter = check_model(name, serving.model)
+    return problems.json_response(serving.model.card(serving.limits.max_model_len, adapter))
 
 
 @native_info.router.post(
@@ -122,7 +126,7 @@ async def generate(request: Request) -> Response:
     """Continue texts, by the names of SGL-JAX."""
     serving = service_of(request).lifecycle.admit()
     wanted = await parsing.generate_request(request)
-    completion = native.as_completion(wanted, serving.model.name)
+    completion = native.as_completion(wanted, wanted.lora_path or serving.model.name)
     order = await native.make_order(wanted, completion, serving)
     form = native.GenerateForm(wanted, serving.model.token_bytes)
     names = {wanted.rid} if wanted.rid else set[str]()
@@ -155,6 +159,7 @@ _ROUTERS = (
     native_info.router,
     control.router,
     upkeep.router,
+    lora.router,
 )
 
 

@@ -1,7 +1,7 @@
 """What is served: the checkpoint's text side, its sampling defaults, and `GET /v1/models`."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,16 +52,33 @@ class ServedModel:
     """How texts become vectors."""
     takes_templates: bool = False
     """Whether a request may bring a chat template of its own."""
+    adapters: dict[str, int] = field(default_factory=dict[str, int])
+    """Names of the adapters that can be asked for, and since when (Unix time); changes."""
 
-    def card(self, max_model_len: int) -> dict[str, Any]:
-        """Return the entry of `GET /v1/models`."""
-        return {
-            "id": self.name,
+    def adapter_of(self, wanted: str) -> str | None:
+        """Return the adapter that a request's `model` names, empty for none; None: no such model.
+
+        An adapter's name stands for itself, and after the model's name and a colon.
+        """
+        if wanted == self.name:
+            return ""
+        own = wanted.removeprefix(f"{self.name}:")
+        return next((name for name in (wanted, own) if name in self.adapters), None)
+
+    def add_adapter(self, name: str) -> None:
+        """Let requests ask for an adapter."""
+        self.adapters[name] = int(time.time())  # noqa: TID251 - a date for people
+
+    def card(self, max_model_len: int, adapter: str = "") -> dict[str, Any]:
+        """Return the entry of `GET /v1/models` of the model, or of one of its adapters."""
+        card: dict[str, Any] = {
+            "id": adapter or self.name,
             "object": "model",
-            "created": self.created,
+            "created": self.adapters.get(adapter, self.created),
             "owned_by": "radixloom",
             "max_model_len": max_model_len,
         }
+        return card | {"parent": self.name} if adapter else card
 
 
 def locate(settings: RuntimeSettings) -> RuntimeSettings:
@@ -93,6 +110,7 @@ def load(
     tool_call_parser: str = _AUTO,
     reasoning_parser: str = _AUTO,
     takes_templates: bool = False,
+    adapters: Iterable[str] = (),
 ) -> ServedModel:
     """Read everything about text in a checkpoint's folder, or in a GGUF. Raises: `ModelError`."""
     gguf = find_gguf(path)
@@ -108,9 +126,10 @@ def load(
         source: str | None = metadata.get("tokenizer.chat_template")
         template = None if source is None else ChatTemplate(source, loaded.special_tokens)
         generation = {}
+    now = int(time.time())  # noqa: TID251 - a date for people, not a duration
     return ServedModel(
         name=name,
-        created=int(time.time()),  # noqa: TID251 - a date for people, not a duration
+        created=now,
         tokenizer=loaded,
         token_bytes=loaded.token_bytes(),
         chat_template=template,
@@ -119,6 +138,7 @@ def load(
         reasoning_format=_format(reasoning_parser, template, reasoning_format_of),
         embedding=rule,
         takes_templates=takes_templates,
+        adapters=dict.fromkeys(adapters, now),
     )
 
 

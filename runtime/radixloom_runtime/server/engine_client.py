@@ -23,6 +23,7 @@ from radixloom_runtime.wire.messages import (
     Failed,
     Flush,
     Followers,
+    LoadAdapter,
     Look,
     Output,
     Pause,
@@ -39,11 +40,24 @@ from radixloom_runtime.wire.messages import (
     StopWanted,
     Submit,
     TimedOut,
+    UnloadAdapter,
     Unpin,
     UpdateWeights,
 )
 
-Question = Flush | Pin | Unpin | Look | Pause | Resume | StartProfile | StopProfile | UpdateWeights
+Question = (
+    Flush
+    | Pin
+    | Unpin
+    | Look
+    | Pause
+    | Resume
+    | StartProfile
+    | StopProfile
+    | UpdateWeights
+    | LoadAdapter
+    | UnloadAdapter
+)
 """What is not about an answer."""
 
 Reply = CacheChanged | CacheLook | Done | Rejected | TimedOut | EngineLost

@@ -42,6 +42,7 @@ _RENAMED = {
 """Of sampling parameters, to those of a completion; the others are called the same."""
 _NAMES = {ours: f"sampling_params.{theirs}" for theirs, ours in _RENAMED.items()}
 _NAMES["structured_outputs.structural_tag"] = "sampling_params.structural_tag"
+_NAMES["model"] = "lora_path"
 _SAMPLING = {"stop_token_ids", "logit_bias", "n"}
 
 

@@ -55,6 +55,8 @@ class Order:
     """What answers must be."""
     reading: Reading = field(default_factory=Reading)
     """How answers are taken apart; of completions: not at all."""
+    adapter: str = ""
+    """What changes the model; empty: nothing."""
 
     def naming(self, names: Mapping[str, str]) -> "Order":
         """Name what says how answers must be as another API does."""
@@ -79,6 +81,7 @@ class Order:
             priority=self.priority,
             user=self.user,
             deadline=deadline,
+            adapter=self.adapter,
             grammar="" if self.grammar is None else self.grammar.text,
         )
 
@@ -108,6 +111,7 @@ def make(
         priority=request.priority or 0,
         logprobs=logprobs,
         prompt_logprobs=prompt_logprobs,
+        adapter=check_model(request.model, serving.model),
     )
 
 
@@ -121,14 +125,21 @@ def check_head(serving: Serving) -> None:
         )
 
 
-def check_model(wanted: str, model: ServedModel) -> None:
-    """Raise `ModelNotFoundError` unless `wanted` is the model served here."""
-    if wanted != model.name:
+def check_model(wanted: str, model: ServedModel) -> str:
+    """Return the adapter that `wanted` names; empty: the model itself.
+
+    Raises: `ModelNotFoundError` unless it is served here.
+    """
+    adapter = model.adapter_of(wanted)
+    if adapter is None:
+        served = ", ".join(map(repr, (model.name, *model.adapters)))
+        served += " are" if model.adapters else " is"
         raise ModelNotFoundError(
-            f"the model {wanted!r} is not served here; {model.name!r} is",
+            f"the model {wanted!r} is not served here; {served}",
             param="model",
             code="model_not_found",
         )
+    return adapter
 
 
 def fit(

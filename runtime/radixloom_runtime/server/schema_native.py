@@ -116,6 +116,8 @@ class GenerateRequest(BaseModel):
     """Tell the answer in server-sent events; each has all of the text so far."""
     rid: str | None = Field(None, min_length=1, max_length=128)
     """The id in `meta_info`."""
+    lora_path: str | None = None
+    """Name of a loaded adapter, as `model` of a completion. Default, or empty: none."""
     priority: int | None = Field(None, ge=-(2**31), lt=2**31)
     """Lower runs first."""
     user: str | None = Field(None, max_length=256)

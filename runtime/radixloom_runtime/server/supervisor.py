@@ -153,6 +153,7 @@ class Supervisor:
             tool_call_parser=self._settings.tool_call_parser,
             reasoning_parser=self._settings.reasoning_parser,
             takes_templates=self._settings.request_chat_template,
+            adapters=self._settings.adapters,
         )
         machine.give_back_freed_memory()
         self._announce()

@@ -35,7 +35,6 @@ COMPLETIONS: Mapping[str, tuple[Any, ...]] = {"suffix": (None, "")}
 NATIVE: Mapping[str, tuple[Any, ...]] = {
     "audio_data": _NULL,
     "image_data": _NULL,
-    "lora_path": (None, ""),
     "return_hidden_states": (None, False),
 }
 """Of `/generate`: what SGL-JAX's clients send with nothing in it."""

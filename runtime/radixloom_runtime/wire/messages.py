@@ -5,7 +5,8 @@
         Flush, Pin, Unpin, Look,
         Pause, Resume,
         StartProfile, StopProfile,
-        UpdateWeights
+        UpdateWeights, LoadAdapter,
+        UnloadAdapter
         Starting, Ready,        ◄─────
         Output, Rejected, TimedOut,
         CacheChanged, CacheLook, Done,
@@ -19,7 +20,7 @@ from typing import Literal
 
 import msgspec
 
-WIRE_VERSION = 10
+WIRE_VERSION = 11
 """Bumped with every change of a struct below; both ends refuse another version."""
 
 
@@ -73,6 +74,8 @@ class Submit(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown
     """On this machine's monotonic clock, in seconds: when nobody waits for the answer any more."""
     grammar: str = ""
     """What the answer must be, as llguidance reads it; empty: anything."""
+    adapter: str = ""
+    """Name of a loaded adapter; empty: the model as it is."""
     pooling: Pooling | None = None
     """Tell the final norm's output, pooled; only with max_tokens 0. All but "last" turns off
     reading the prefix cache for this request: what is cached has no hidden states."""
@@ -162,6 +165,23 @@ class UpdateWeights(
     folder: str
 
 
+class LoadAdapter(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Load an adapter for requests from now on; one of the same name is unloaded."""
+
+    request_id: str
+    name: str
+    folder: str
+
+
+class UnloadAdapter(
+    msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True
+):
+    """Accept no more requests with an adapter; those that were accepted go on."""
+
+    request_id: str
+    name: str
+
+
 ServerMessage = (
     Submit
     | Abort
@@ -175,6 +195,8 @@ ServerMessage = (
     | StartProfile
     | StopProfile
     | UpdateWeights
+    | LoadAdapter
+    | UnloadAdapter
 )
 
 

@@ -57,6 +57,8 @@ class RowStart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """First position at which a stop token may be sampled."""
     is_guided: bool = False
     """Samples only what the latest `RowMask` allows."""
+    adapter_slot: int = 0
+    """Where its adapter is loaded; 0: it has none."""
 
 
 class RowMask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

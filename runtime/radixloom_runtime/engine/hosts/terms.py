@@ -6,18 +6,20 @@ the same settings and the same checkpoint, or none runs.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
 from radixloom_runtime import __version__
 from radixloom_runtime.errors import ConfigurationError
+from radixloom_runtime.formats import peft
 from radixloom_runtime.formats.gguf_file import find_gguf
 from radixloom_runtime.settings import RuntimeSettings
 from radixloom_runtime.wire.slice_messages import SCHEMA
 
 OWN_SETTINGS = frozenset(
     {
-        *("model", "draft_model", "served_model_name"),  # the folders' content counts
+        *("model", "draft_model", "served_model_name", "lora"),  # the folders' content counts
         *("host", "port", "rank", "wire_secret", "log_level", "log_format"),
         *("api_key", "api_key_file", "max_body_bytes", "console"),
         *("tool_call_parser", "reasoning_parser", "request_chat_template"),
@@ -42,6 +44,7 @@ def terms_of(settings: RuntimeSettings) -> dict[str, str]:
         **{name: json.dumps(value) for name, value in values.items()},
         **({} if settings.model is None else _checkpoint_terms(settings.model)),
         **_draft_terms(settings.draft_model),
+        **_adapter_terms(settings.adapters),
     }
 
 
@@ -101,6 +104,21 @@ def _checkpoint_terms(path: Path) -> dict[str, str]:
 def _draft_terms(folder: Path | None) -> dict[str, str]:
     terms = {} if folder is None else _checkpoint_terms(folder)
     return {f"draft model's {name}": digest for name, digest in terms.items()}
+
+
+def _adapter_terms(adapters: Mapping[str, Path]) -> dict[str, str]:
+    """Tell adapters, in the order of their slots, by configurations and sizes."""
+    terms: dict[str, str] = {}
+    for slot, (name, folder) in enumerate(adapters.items(), start=1):
+        config, weights = folder / peft.CONFIG, folder / peft.WEIGHTS
+        if not (config.is_file() and weights.is_file()):
+            raise ConfigurationError(
+                f"wanted {peft.CONFIG} and {peft.WEIGHTS} of the adapter {name!r} in {folder} on"
+                " every host"
+            )
+        content = config.read_bytes() + f"{weights.stat().st_size}".encode()
+        terms[f"adapter {slot}"] = f"{name} {_digest(content)}"
+    return terms
 
 
 def _digest(content: bytes) -> str:

@@ -22,6 +22,7 @@ from radixloom_runtime.runner.assemble import (
     check_model_room,
     decide_limits,
     define_model,
+    room_of,
     step_layouts,
     table_pages,
 )
@@ -64,7 +65,8 @@ def draft(settings: RuntimeSettings, config: ModelConfig, target: Target) -> Dra
     Raises: `CapacityError` if weights and a KV cache do not fit, `ConfigurationError` for devices
     that the model cannot be shared out to.
     """
-    model = define_model(settings, config, target.devices)
+    room = room_of(settings)
+    model = define_model(settings, config, target.devices, room=room)
     mesh = make_mesh(model.mesh_shape, target.devices)
     check_mesh(mesh, target.devices)
     check_model_room(settings, [model], [target] * model.mesh_shape.num_devices)
@@ -72,7 +74,7 @@ def draft(settings: RuntimeSettings, config: ModelConfig, target: Target) -> Dra
     limits = decide_limits(settings, [model], [loaded] * model.mesh_shape.num_devices)
     if model.config.turns_by_length:
         config = replace(config, max_positions=limits.max_model_len)
-        model = define_model(settings, config, target.devices)
+        model = define_model(settings, config, target.devices, room=room)
     weights, history = weight_shapes(model, mesh), history_shapes(model, mesh, limits)
     rows = row_shapes(mesh, limits.max_rows, table_pages(limits), model.config.vocab_size)
     programs = Programs(model, step_layouts(limits), limits.num_pages, (weights, history, rows))

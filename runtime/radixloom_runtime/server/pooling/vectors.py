@@ -20,6 +20,7 @@ from radixloom_runtime.server.caller import user_of
 from radixloom_runtime.server.connection import until_disconnect
 from radixloom_runtime.server.generation import ABORT, engine_lost, rejection
 from radixloom_runtime.server.inbox import EngineLost, Event, Inbox
+from radixloom_runtime.server.order import check_model
 from radixloom_runtime.server.pooling.schema import PoolingRequest
 from radixloom_runtime.server.problems import RequestTimeoutError
 from radixloom_runtime.server.replies import CachedTokens, Usage
@@ -132,6 +133,8 @@ async def vectors_of(
     service = service_of(request)
     timeout = wanted.timeout or service.request_timeout
     deadline = None if timeout is None else time.monotonic() + timeout
+    serving = service.lifecycle.admit()
+    adapter = check_model(wanted.model, serving.model)
     submits = [
         Submit(
             request_id=f"v{_process}-{next(_ids)}",
@@ -142,10 +145,11 @@ async def vectors_of(
             deadline=deadline,
             pooling=question.pooling,
             scored_ids=list(question.scored_ids),
+            adapter=adapter,
         )
         for prompt in prompts
     ]
-    num_together = service.lifecycle.admit().limits.max_running_requests
+    num_together = serving.limits.max_running_requests
     work = VectorWork(service, submits, timeout, num_together)
     service.in_flight.add(work, {request.state.request_id})
     try:

@@ -62,6 +62,7 @@ def visits(draw, index: int) -> Visit:
         grammar=grammar,
         pooling=pooling,
         scored_ids=scored_ids,
+        adapter=draw(st.sampled_from(["", "", "one", "two"])),
     )
     leaves = draw(st.none() | st.none() | st.integers(arrives, arrives + 25))
     return Visit(submit, arrives, leaves, draw(st.booleans()))

@@ -152,7 +152,7 @@ def test_what_asks_for_nothing_is_taken(server: HttpServer):
         ),
         ({"text": "a", "sampling_params": {"max_new_tokens": MAX_MODEL_LEN}}, "text"),
         ({"text": "a", "top_logprobs_num": 3}, None),
-        ({"text": "a", "lora_path": "mine"}, "lora_path"),
+        ({"text": "a", "audio_data": "mine"}, "audio_data"),
         ({"text": "a", "model": MODEL}, "model"),
     ],
     ids=str,
