@@ -54,10 +54,9 @@ def test_a_response_is_what_its_format_says_and_tells_it_again(openais: openai.O
     assert answer.text.to_dict() == by_schema(NUMBER)
 
 
-def test_a_stream_of_a_response_says_the_same(openais: openai.OpenAI):
-    whole = openais.responses.create(**WORDS, temperature=0, text=by_schema(NUMBER))
-    with openais.responses.stream(**WORDS, temperature=0, text=by_schema(NUMBER)) as stream:
-        assert stream.get_final_response().output_text == whole.output_text
+def test_a_stream_of_a_response_is_in_form_too(openais: openai.OpenAI):
+    with openais.responses.stream(**WORDS, text=by_schema(NUMBER)) as stream:
+        assert 10 <= int(stream.get_final_response().output_text) <= 99
 
 
 def test_a_message_is_what_its_format_says(anthropics: anthropic.Anthropic):
