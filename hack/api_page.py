@@ -13,6 +13,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from hack.api_features import FEATURES
+from hack.api_sources import SOURCES
 from hack.clients.matrix import CLIENTS
 from radixloom_runtime.server import app, unsupported
 from radixloom_runtime.server.anthropic import schema as anthropic
@@ -38,33 +39,6 @@ from radixloom_runtime.text.tools.registry import TOOL_FORMATS
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 
 Schema = Mapping[str, Any]
-
-_BOTH = "vLLM, SGL-JAX"
-SOURCES: Mapping[str, str] = {
-    "add_generation_prompt": "vLLM",
-    "chat_template": "vLLM",
-    "chat_template_kwargs": _BOTH,
-    "continue_final_message": _BOTH,
-    "enable_thinking": "Qwen",
-    "guided_choice": "vLLM",
-    "guided_grammar": "vLLM",
-    "guided_json": "vLLM",
-    "guided_regex": "vLLM",
-    "ignore_eos": _BOTH,
-    "min_p": _BOTH,
-    "min_tokens": _BOTH,
-    "priority": "vLLM",
-    "prompt_logprobs": "vLLM (its form differs)",
-    "repetition_penalty": _BOTH,
-    "return_token_ids": "vLLM",
-    "separate_reasoning": "SGL-JAX",
-    "skip_special_tokens": _BOTH,
-    "structured_outputs": "vLLM",
-    "stop_token_ids": _BOTH,
-    "timeout": "Radixloom",
-    "top_k": _BOTH,
-}
-"""Where a parameter's name and meaning come from, if not from OpenAI."""
 
 _HEAD = """# HTTP API
 

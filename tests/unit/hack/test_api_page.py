@@ -8,7 +8,8 @@ from openai.types.chat import completion_create_params as chats
 from openai.types.responses import response_create_params as responses
 
 from hack import api_page
-from hack.api_page import PAGE, SOURCES, form_of, page
+from hack.api_page import PAGE, form_of, page
+from hack.api_sources import SOURCES
 from radixloom_runtime.server import unsupported
 from radixloom_runtime.server.anthropic.schema import (
     UNSUPPORTED,

@@ -122,14 +122,16 @@ def test_a_slot_takes_another_adapter_and_nothing_is_compiled(path: Path):
     run(runner, [base], chunk_tokens=40)
     counter = CompileCounter()
     counter.mark_warm()
+    found: list[Job] = []
     for index in (0, 1):
         runner.weights = load_adapter(runner.weights, model, mesh, case.adapters[index], 2)
-        again = replace(first, results=[], prompt_results=[])
-        run(runner, [again], chunk_tokens=40)
+        found.append(replace(first, results=[], prompt_results=[]))
+        run(runner, found[-1:], chunk_tokens=40)
+    assert counter.after_warmup == 0
+    for again, merged in zip(found, case.merged, strict=True):
         wanted = job(1, 0)
-        run(runner_of(tiny_model(UNTIED), case.merged[index]), [wanted], chunk_tokens=40)
+        run(runner_of(tiny_model(UNTIED), merged), [wanted], chunk_tokens=40)
         assert_same(again, wanted)
-    del counter
 
 
 def test_a_model_without_layers_that_could_change_is_refused():
