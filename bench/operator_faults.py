@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.api_proxy import ApiProxy, Policy, Seeded, api_proxy, killing, nothing
-from bench.forked_operator import ForkedOperator
+from bench.forked_operator import RESYNC_SECONDS, ForkedOperator
 from bench.operator_stage import LEASES, Stage, make_namespace, wait, world
 from hack.cluster.bare import BareCluster
 from radixloom_operator.connection import Connection
@@ -25,6 +25,7 @@ from radixloom_operator.connection import Connection
 Manifest = dict[str, Any]
 
 _QUIET_SECONDS = 2.5
+_CALM_SECONDS = RESYNC_SECONDS + 3.0
 _MOST_WRITES = 60
 """Of one step; more would be an operator that gets nowhere."""
 
@@ -64,10 +65,13 @@ def _with_policy(
     make_namespace(admin, name)
     outcomes: list[Manifest] = []
     with api_proxy(cluster.kubeconfig) as proxy, ForkedOperator(proxy, folder / f"{name}.log"):
-        proxy.policy = policy
         for step in STEPS:
+            proxy.policy = policy
             stage.apply(step)
-            wait(f"{name}: {step} is done", lambda: is_done(stage, proxy))
+            wait(f"{name}: {step} is done", stage.is_settled)
+            # a watch may stall still: what it did not tell the next resync finds
+            proxy.policy = nothing
+            wait(f"{name}: all is quiet", lambda: is_done(stage, proxy, _CALM_SECONDS))
             outcomes.append(stage.outcome())
     injected = policy.injected if isinstance(policy, Seeded) else []
     leaks = stage.leaks(folder / f"{name}.log")
@@ -132,9 +136,9 @@ def stopped_and_woken(cluster: BareCluster, admin: Connection, folder: Path) -> 
     return late
 
 
-def is_done(stage: Stage, proxy: ApiProxy) -> bool:
+def is_done(stage: Stage, proxy: ApiProxy, quiet_seconds: float = _QUIET_SECONDS) -> bool:
     """Tell whether the service is as it should be and nothing more is written."""
-    return stage.is_settled() and proxy.quiet_seconds() > _QUIET_SECONDS
+    return stage.is_settled() and proxy.quiet_seconds() > quiet_seconds
 
 
 def _end(stage: Stage) -> None:
