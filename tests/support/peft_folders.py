@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes  # noqa: F401 - numpy learns of bfloat16 by it
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
