@@ -44,6 +44,7 @@ def assert_is_the_reference(service: Service, name: str, request_id: str) -> Non
     np.testing.assert_allclose(vector(service, request_id), expected, atol=TOLERANCE)
 
 
+@pytest.mark.slow
 @given(
     wanted=st.lists(
         st.tuples(st.sampled_from(PROMPTS), st.sampled_from(["last", "mean"])),
