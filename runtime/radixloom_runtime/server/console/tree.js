@@ -44,7 +44,10 @@ function grown({ nodes, num_tokens: total }) {
 }
 
 const stateOf = (node) => (node.is_pinned ? "pinned" : node.num_users ? "held" : "idle");
-const plain = (text) => text.replaceAll("\n", "↵").replaceAll("\uFFFD", "·");
+const HIDDEN = "told on the server's own machine only";
+/** A node's first words; null where the server does not tell them to this machine. */
+const wordsOf = ({ text }) =>
+  text === null ? HIDDEN : text.replaceAll("\n", "↵").replaceAll("\uFFFD", "·");
 const many = (count, thing) => `${count.toLocaleString("en")} ${thing}${count === 1 ? "" : "s"}`;
 
 function about(node) {
@@ -73,8 +76,8 @@ function drawFlame(trees) {
 
 /** Add the node's box and those below it; return where it ends. */
 function box(boxes, node, left, depth, total) {
-  const made = bar(stateOf(node), plain(node.text), left / total, node.size / total, depth);
-  made.node.title = `${plain(node.text)}\n${about(node)}`;
+  const made = bar(stateOf(node), wordsOf(node), left / total, node.size / total, depth);
+  made.node.title = `${wordsOf(node)}\n${about(node)}`;
   boxes.push(made);
   node.children.reduce((at, child) => box(boxes, child, at, depth + 1, total), left);
   return left + node.size;
@@ -101,7 +104,7 @@ function item(node) {
     "div",
     { class: `node ${stateOf(node)}` },
     element("span", { class: "mark" }),
-    element("span", { class: "start" }, plain(node.text) + (node.is_whole_text ? "" : " …")),
+    element("span", { class: "start" }, wordsOf(node) + (node.text === null || node.is_whole_text ? "" : " …")),
     element("span", { class: "about" }, about(node)),
     more > 0 ? element("span", { class: "more" }, `and ${many(more, "older node")} below`) : null,
   );

@@ -310,6 +310,17 @@ def test_the_tree_shows_what_was_cached(browser: Browser, toy: HttpServer):
         toy.client.post("/unpin_prefix", json={"id": pin["id"]})
 
 
+def test_another_machine_sees_the_tree_without_its_words(browser: Browser, toy: HttpServer):
+    toy.client.post("/flush_cache")
+    complete(toy, PROMPT)
+    far = {"x-forwarded-for": "10.0.0.7"}  # of which the server takes the word of this machine
+    with visit(browser, toy.url, path="/#engine", extra_http_headers=far) as page:
+        node = page.locator("#tree .node")
+        expect(node).to_have_count(1)  # what is told may be a second old
+        expect(node.locator(".start")).to_have_text("told on the server's own machine only")
+        expect(node.locator(".about")).to_contain_text("16 tokens · 4 pages")
+
+
 def test_the_charts_move_and_are_told_in_words(browser: Browser, toy: HttpServer):
     with visit(browser, toy.url, path="/#engine") as page:
         drawing = page.get_by_role("img", name=re.compile("Output tokens.s, last two minutes"))
