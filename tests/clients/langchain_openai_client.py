@@ -1,7 +1,9 @@
 """LangChain's client of OpenAI's API: chats, tools and structured output."""
 
+import math
+
 from asking import MODEL, PERSON, QUESTION, TOOL, URL, tell
-from langchain_openai import ChatOpenAI, OpenAI
+from langchain_openai import ChatOpenAI, OpenAI, OpenAIEmbeddings
 
 llm = ChatOpenAI(
     model=MODEL,
@@ -44,4 +46,12 @@ def completions():
     assert "Paris" in OpenAI(max_tokens=8, **given).invoke("The capital of France is")
 
 
-tell("langchain-openai", chat, stream, tools, json_schema, logprobs, completions)
+def embeddings():
+    given = {"model": MODEL, "base_url": f"{URL}/v1", "api_key": "none"}
+    # Token ids are what it sends unless told not to, made with a tokenizer that is not the model's.
+    vectors = OpenAIEmbeddings(check_embedding_ctx_length=False, **given)
+    one, [again] = vectors.embed_query(QUESTION), vectors.embed_documents([QUESTION])
+    assert math.dist(one, again) < 1e-3
+
+
+tell("langchain-openai", chat, stream, tools, json_schema, logprobs, completions, embeddings)

@@ -76,6 +76,12 @@ const tries = {
     assert.equal(told.output_text, response.output_text);
     assert.equal((await client.responses.retrieve(told.id)).id, told.id);
   },
+  async embeddings() {
+    const { data } = await client.embeddings.create({ model, input: [question, "A goat eats."] });
+    const [first, other] = data.map((entry) => entry.embedding);
+    assert.ok(Math.abs(Math.hypot(...first) - 1) < 1e-4);
+    assert.ok(Math.hypot(...first.map((value, index) => value - other[index])) > 0.1);
+  },
   async errors() {
     await assert.rejects(client.chat.completions.create({ ...chat, model: "nobody" }), {
       status: 404,

@@ -65,4 +65,15 @@ def responses():
     assert "".join(deltas) == whole.output_text
 
 
-tell("openai", chat, stream, tools, json_schema, logprobs, completions, responses)
+def embeddings():
+    texts = [QUESTION, "A goat eats grass.", QUESTION]  # the client asks for base64 by itself
+    given = client.embeddings.create(model=MODEL, input=texts).data
+    first, other, again = (entry.embedding for entry in given)
+    assert math.isclose(math.hypot(*first), 1, abs_tol=1e-4)
+    assert math.dist(first, again) < 1e-3
+    assert math.dist(first, other) > 0.1
+    floats = client.embeddings.create(model=MODEL, input=QUESTION, encoding_format="float")
+    assert math.dist(first, floats.data[0].embedding) < 1e-3
+
+
+tell("openai", chat, stream, tools, json_schema, logprobs, completions, responses, embeddings)
