@@ -88,8 +88,22 @@ def pod_state(pod: Pod) -> PodState:
         _scheduling(name, status)
         or _first(name, status.get("initContainerStatuses"), is_init=True)
         or _first(name, status.get("containerStatuses"), is_init=False)
-        or PodState(PodReason.PENDING, f"pod {name} is waiting for its volumes and network")
+        or PodState(
+            PodReason.PENDING,
+            f"pod {name} is waiting for its volumes and network{_secrets(pod)}",
+        )
     )
+
+
+def _secrets(pod: Pod) -> str:
+    """Name the Secrets that have to be there; whether they are, no rights of ours tell."""
+    named = [
+        f"; Secret {secret['secretName']} must have the key {item['key']}"
+        for volume in (pod.get("spec") or {}).get("volumes") or []
+        if (secret := volume.get("secret"))
+        for item in secret.get("items") or []
+    ]
+    return "".join(named)
 
 
 def restarts(pod: Pod) -> int:

@@ -95,7 +95,9 @@ class ListenerSettings(BaseSettings):
         " those of api_key_file. Default: everybody may ask.",
     )
     api_key_file: Path | None = Field(
-        None, description="File of keys that clients must send one of, a line each; read at start."
+        None,
+        description="File of keys that clients must send one of, a line each; read again when it"
+        " changes.",
     )
     max_body_bytes: int = Field(
         MAX_BODY_BYTES, ge=1, description="Largest body of a request; a larger one is answered 413."

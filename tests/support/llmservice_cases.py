@@ -119,9 +119,42 @@ SOUND = (
                 "mode": "Router",
                 "replicas": 3,
                 "args": ["--hold-seconds", "600"],
-                "apiKeySecretRef": {"name": "keys"},
                 "resources": {"cpu": "1", "memory": "512Mi"},
             }
+        },
+    ),
+    Case(
+        "keys for leaders and routers",
+        {
+            "spec.routing": {"mode": "Router"},
+            "spec.apiKeys": {"secretKeyRef": {"name": "clients", "key": "keys.txt"}},
+        },
+    ),
+    Case(
+        "adapters from every kind of place",
+        {
+            "spec.model.tokenSecretRef": {"name": "hub"},
+            "spec.model.adapters": [
+                {"name": "sql", "source": "hf://acme/sql@v2"},
+                {"name": "tone", "source": "gs://adapters/tone"},
+                {"name": "legal", "source": "pvc://adapters/legal"},
+                {"name": "medical", "source": "pvc://adapters/medical/v3"},
+                {"name": "code", "source": "oci://registry.example.com/adapters/code:1"},
+            ],
+        },
+    ),
+    Case(
+        "adapters of a model in place, one by a token",
+        {
+            "spec.model": {
+                "uri": "pvc://weights/tiny",
+                "tokenSecretRef": {"name": "hub"},
+                "adapters": [
+                    {"name": "own", "source": "pvc://weights/own"},
+                    {"name": "sql", "source": "hf://acme/sql"},
+                ],
+            },
+            "spec.engine.args": ["--max-lora-rank", "64"],
         },
     ),
     Case(
@@ -381,6 +414,55 @@ REFUSED = (
         "a variable with two values",
         {"spec.engine.env": [{"name": "A", "value": "1", "valueFrom": {"fieldRef": {}}}]},
         "exclude each other",
+    ),
+    Case(
+        "keys in the environment by hand",
+        {"spec.engine.env": [{"name": "RADIXLOOM_API_KEY_FILE", "value": "/tmp/keys"}]},
+        "the operator computes this variable",
+    ),
+    Case(
+        "keys of no key",
+        {"spec.apiKeys": {"secretKeyRef": {"name": "clients"}}},
+        "spec.apiKeys.secretKeyRef.key: Required value",
+    ),
+    Case(
+        "adapters in two places",
+        {
+            "spec.model.adapters": [{"name": "sql", "source": "hf://acme/sql"}],
+            "spec.engine.args": ["--lora=tone=/models/tone"],
+        },
+        "--lora of engine.args would replace model.adapters",
+    ),
+    Case(
+        "an adapter of an unfit name",
+        {"spec.model.adapters": [{"name": "Acme/SQL", "source": "hf://acme/sql"}]},
+        "should match",
+    ),
+    Case(
+        "an adapter of a long name",
+        {"spec.model.adapters": [{"name": "a" * 41, "source": "hf://acme/sql"}]},
+        "Too long",
+    ),
+    Case(
+        "an adapter on a disk",
+        {"spec.model.adapters": [{"name": "sql", "source": "/models/sql"}]},
+        "should match",
+    ),
+    Case(
+        "an adapter of two folders",
+        {"spec.model.adapters": [{"name": "sql", "source": "gs://b/sql,more=gs://b/more"}]},
+        "should match",
+    ),
+    Case(
+        "a token that nothing needs",
+        {
+            "spec.model": {
+                "uri": "gs://b/x",
+                "tokenSecretRef": {"name": "t"},
+                "adapters": [{"name": "sql", "source": "gs://b/sql"}],
+            }
+        },
+        "tokenSecretRef applies to hf:// only",
     ),
     Case("a low port", {"spec.engine.port": 80}, "greater than or equal to 1024"),
     Case("int3 matrices", {"spec.engine.quantization": "int3"}, "Unsupported value"),

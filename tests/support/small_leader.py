@@ -39,6 +39,8 @@ class SmallLeader:
     readyz: dict[str, Any] | None = field(default_factory=lambda: {"status": "ready"})
     """None: not ready."""
     models: tuple[str, ...] = ()
+    wanted_key: str | None = None
+    """Without which it does not list them; None: everybody may ask."""
     num_requests: int = 0
     """As its gauges tell."""
     keeps_connections: bool = True
@@ -101,8 +103,11 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/metrics":
             self._send(200, f"radixloom:num_running_reqs {leader.num_requests}.0\n".encode())
         elif self.path == "/v1/models" and "x-request-id" not in self.headers:  # a router's look
-            leader.model_keys.append(self.headers.get("authorization"))
-            self._json(200, {"data": [{"id": name} for name in leader.models]})
+            key = self.headers.get("authorization")
+            leader.model_keys.append(key)
+            is_let = leader.wanted_key is None or key == f"Bearer {leader.wanted_key}"
+            models = {"data": [{"id": name} for name in leader.models]}
+            self._json(200, models) if is_let else self._json(401, {})
         else:
             self._note(b"")
             self._echo()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
 
-from radixloom_operator.api.types import ModelSource
+from radixloom_operator.api.sources import ModelSource
 
 
 class Scheme(StrEnum):
@@ -47,8 +47,18 @@ class ModelLocation:
         return name
 
 
-def model_location(uri: str) -> ModelLocation:
-    """Take a model's URI apart.
+def adapter_location(source: str) -> ModelLocation:
+    """Take an adapter's source apart; a revision is left out.
+
+    Raises:
+        LocationError: it names no place.
+    """
+    is_of_hub = source.startswith(f"{Scheme.HUGGING_FACE}://")
+    return model_location(source.partition("@")[0] if is_of_hub else source, "source")
+
+
+def model_location(uri: str, field: str = "model.uri") -> ModelLocation:
+    """Take a model's URI apart, which stands in `field`.
 
     Raises:
         LocationError: it names no place.
@@ -58,15 +68,15 @@ def model_location(uri: str) -> ModelLocation:
     path = path.rstrip("/")
     if scheme not in list(Scheme) or not root:
         raise LocationError(
-            f"model.uri {uri!r} names no place; write hf://organisation/name,"
+            f"{field} {uri!r} names no place; write hf://organisation/name,"
             " gs://bucket/path, pvc://claim/path or oci://registry/repository:tag"
         )
     parts = path.split("/") if path else []
     if any(part in ("", ".", "..") for part in parts):
-        raise LocationError(f"model.uri {uri!r} has an empty, '.' or '..' part; write a plain path")
+        raise LocationError(f"{field} {uri!r} has an empty, '.' or '..' part; write a plain path")
     if scheme == Scheme.HUGGING_FACE and len(parts) != 1:
         raise LocationError(
-            f"model.uri {uri!r} is no repository of the Hugging Face Hub; write"
+            f"{field} {uri!r} is no repository of the Hugging Face Hub; write"
             " hf://organisation/name"
         )
     return ModelLocation(Scheme(scheme), root, path)

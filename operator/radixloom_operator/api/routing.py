@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from radixloom_operator.api.model import ApiModel, ObjectName
-from radixloom_operator.api.pods import Quantity, SecretKeyRef
+from radixloom_operator.api.pods import Quantity
 
 
 class RoutingMode(StrEnum):
@@ -85,11 +85,6 @@ class Routing(ApiModel):
     replicas: int = Field(default=2, ge=1, le=50, description="Routers.")
     args: tuple[Annotated[str, Field(max_length=4096)], ...] = Field(
         default=(), max_length=64, description="Arguments appended to `radixloom route`."
-    )
-    api_key_secret_ref: SecretKeyRef | None = Field(
-        default=None,
-        description="API key that clients must send, and that --requests-per-minute counts by."
-        " Leaders ask for it only where engine.env gives them RADIXLOOM_API_KEY, too.",
     )
     resources: dict[str, Quantity] = Field(
         default_factory=dict,

@@ -16,112 +16,14 @@ from pydantic import ConfigDict, Field
 
 from radixloom_operator.api.autoscaling import Autoscaling
 from radixloom_operator.api.hardware import TpuSlice
-from radixloom_operator.api.model import QUANTITY_PATTERN, ApiModel, ObjectName, cel, rule
+from radixloom_operator.api.keys import ApiKeys
+from radixloom_operator.api.model import ApiModel, ObjectName, cel, rule
 from radixloom_operator.api.network import Network
-from radixloom_operator.api.pods import EnvVar, PodTemplate, Quantity, SecretKeyRef
+from radixloom_operator.api.pods import EnvVar, PodTemplate, Quantity
 from radixloom_operator.api.routing import Routing
+from radixloom_operator.api.sources import ModelSource
 from radixloom_operator.settings import PullPolicy
 from radixloom_runtime.settings import HTTP_PORT, Dtype, KVCacheDtype, WeightFormat
-
-
-class VolumeMode(StrEnum):
-    """Where a volume's files live."""
-
-    EMPTY_DIR = "EmptyDir"
-    PVC = "PVC"
-
-
-class ModelCache(ApiModel):
-    """Where fetched checkpoints are kept."""
-
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            rule(
-                "(self.mode == 'PVC') == has(self.claimName)",
-                "claimName is required when mode is PVC, and only then",
-            ),
-            rule(
-                "self.mode != 'PVC' || !has(self.sizeLimit)",
-                "sizeLimit applies to mode EmptyDir only",
-            ),
-        )
-    )
-
-    mode: VolumeMode = Field(
-        default=VolumeMode.EMPTY_DIR,
-        description="EmptyDir: each pod fetches the model anew. PVC: fetched once into a claim"
-        " that all pods of the service mount (ReadWriteMany where they share no node).",
-    )
-    claim_name: ObjectName | None = Field(
-        default=None, description="PersistentVolumeClaim of mode PVC."
-    )
-    size_limit: str | None = Field(
-        default=None,
-        max_length=32,
-        pattern=QUANTITY_PATTERN,
-        description="Limit of the EmptyDir, such as 200Gi.",
-    )
-
-
-class ModelSource(ApiModel):
-    """Which model is served, under which name, and where it comes from."""
-
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            rule(
-                "!has(self.tokenSecretRef) || self.uri.startsWith('hf://')",
-                "tokenSecretRef applies to hf:// only",
-            ),
-            rule(
-                "!has(self.revision) || self.uri.startsWith('hf://')",
-                "revision applies to hf:// only",
-            ),
-            rule(
-                "!has(self.cache)"
-                " || !(self.uri.startsWith('pvc://') || self.uri.startsWith('oci://'))",
-                "cache does not apply to pvc:// and oci://, which are read in place",
-            ),
-        )
-    )
-
-    uri: str = Field(
-        min_length=6,
-        max_length=512,
-        pattern=r"^(hf|gs|pvc|oci)://[A-Za-z0-9][^\s]*$",
-        description="hf://organisation/name (Hugging Face Hub), gs://bucket/path,"
-        " pvc://claim/path (a claim in the same namespace, mounted read-only), or"
-        " oci://registry/repository:tag (an image whose root is the model's folder, mounted as a"
-        " volume; Kubernetes 1.33 or later, with image volumes switched on before 1.35).",
-    )
-    name: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=128,
-        pattern="^[A-Za-z0-9._:/-]+$",
-        description="Name that clients give as `model`. Default: organisation/name of hf://, the"
-        " last part of the path of others.",
-    )
-    revision: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=128,
-        pattern="^[A-Za-z0-9._/-]+$",
-        description="Branch, tag or commit of a hf:// model. Default: the main branch.",
-    )
-    token_secret_ref: SecretKeyRef | None = Field(
-        default=None, description="Access token for a gated or private hf:// model."
-    )
-    cache: ModelCache | None = Field(
-        default=None, description="Where hf:// and gs:// models are kept. Default: an EmptyDir."
-    )
-    weights_size: str | None = Field(
-        default=None,
-        max_length=32,
-        pattern=QUANTITY_PATTERN,
-        description="Memory of all weights as they are served, such as 15.3Gi; `radixloom plan`"
-        " tells it. With it, a model that no slice of this kind can hold is refused before any pod"
-        " is made; without it, the first pod finds out.",
-    )
 
 
 class Engine(ApiModel):
@@ -355,6 +257,12 @@ class LLMServiceSpec(ApiModel):
                 " || self.routing.mode == 'Router'",
                 "autoscaling.minReplicas 0 needs routing.mode Router, where requests wait",
             ),
+            rule(
+                "!has(self.model.adapters) || !has(self.engine.args) || !self.engine.args.exists("
+                "arg, arg == '--lora' || arg.startsWith('--lora='))",
+                "--lora of engine.args would replace model.adapters; name all adapters in one"
+                " of them",
+            ),
         )
     )
 
@@ -384,6 +292,7 @@ class LLMServiceSpec(ApiModel):
     restart: Restart = Restart()
     rollout: Rollout = Rollout()
     network: Network = Network()
+    api_keys: ApiKeys | None = None
     routing: Routing = Routing()
     pod_template: PodTemplate = PodTemplate()
 

@@ -15,10 +15,16 @@ from pydantic import ValidationError
 
 from radixloom_operator.api.autoscaling import LoadMetric
 from radixloom_operator.api.hardware import Provisioning, slice_of
-from radixloom_operator.api.location import LocationError, model_location
+from radixloom_operator.api.location import (
+    LocationError,
+    adapter_location,
+    model_location,
+    served_name,
+)
 from radixloom_operator.api.model import quantity_value
 from radixloom_operator.api.routing import RoutingMode
-from radixloom_operator.api.types import LLMService, VolumeMode
+from radixloom_operator.api.sources import VolumeMode
+from radixloom_operator.api.types import LLMService
 from radixloom_operator.naming import MAX_NAME_LENGTH
 from radixloom_runtime import capacity
 from radixloom_runtime.settings import ENV_PREFIX, RuntimeSettings
@@ -92,6 +98,47 @@ def model_is_a_place(service: LLMService) -> Problem | None:
     except LocationError as error:
         return Problem("InvalidModel", f"spec.{error}")
     return None
+
+
+def adapters_are_places(service: LLMService) -> Problem | None:
+    """Every source of an adapter can be taken apart."""
+    for index, adapter in enumerate(service.spec.model.adapters):
+        try:
+            adapter_location(adapter.source)
+        except LocationError as error:
+            return Problem("InvalidModel", f"spec.model.adapters[{index}].{error}")
+    return None
+
+
+def adapters_have_own_names(service: LLMService) -> Problem | None:
+    """Clients can tell adapters from each other and from the model."""
+    model = service.spec.model
+    names = [adapter.name for adapter in model.adapters]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        return Problem(
+            "InvalidSpec",
+            f"spec.model.adapters: two are named {twice!r}; give each a name of its own",
+        )
+    if model_is_a_place(service) is None and served_name(model) in names:
+        return Problem(
+            "InvalidSpec",
+            f"spec.model.adapters: {served_name(model)!r} is the model's own name; give the adapter"
+            " another, or set model.name",
+        )
+    return None
+
+
+def adapters_are_named_once(service: LLMService) -> Problem | None:
+    """A flag in engine.args does not replace what the spec says."""
+    flags = [word.partition("=")[0] for word in service.spec.engine.args]
+    if not service.spec.model.adapters or "--lora" not in flags:
+        return None
+    return Problem(
+        "InvalidSpec",
+        "spec.engine.args: --lora would replace spec.model.adapters; name all adapters in one of"
+        " them",
+    )
 
 
 def claims_are_named(service: LLMService) -> Problem | None:
@@ -262,6 +309,9 @@ RULES: tuple[Rule, ...] = (
     name_leaves_room,
     slice_exists,  # hosts, chips and selectors follow from it
     model_is_a_place,
+    adapters_are_places,
+    adapters_have_own_names,
+    adapters_are_named_once,
     claims_are_named,
     reservation_is_named,
     clients_are_named,

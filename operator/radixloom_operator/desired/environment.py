@@ -13,6 +13,7 @@ from typing import Any
 
 from radixloom_operator.api.location import served_name
 from radixloom_operator.api.types import CompileCacheMode, LLMService, Parallelism
+from radixloom_operator.desired import adapters, keys
 from radixloom_operator.desired.volumes import COMPILE_CACHE_PATH, SCRATCH_PATH, model_path
 from radixloom_operator.naming import (
     POD_INDEX_LABEL,
@@ -70,6 +71,10 @@ def _runtime(service: LLMService, hardware: Slice, index: int) -> dict[str, str]
         settings["quantization"] = spec.engine.quantization
     if spec.engine.kv_cache_dtype is not KVCacheDtype.AUTO:
         settings["kv_cache_dtype"] = spec.engine.kv_cache_dtype
+    if spec.model.adapters:
+        settings["lora"] = adapters.settings(spec.model)
+    if spec.api_keys is not None:
+        settings["api_key_file"] = keys.setting(service)
     if spec.compile_cache.mode is not CompileCacheMode.DISABLED:
         settings["compile_cache_dir"] = COMPILE_CACHE_PATH
     if hardware.devices > 1:

@@ -12,8 +12,9 @@ Every pod is fit for a namespace that enforces the "restricted" pod security sta
 import math
 from typing import Any
 
-from radixloom_operator.api.types import LLMService, ModelSource
-from radixloom_operator.desired import environment, placement, volumes
+from radixloom_operator.api.sources import ModelSource
+from radixloom_operator.api.types import LLMService
+from radixloom_operator.desired import adapters, environment, keys, placement, volumes
 from radixloom_operator.naming import (
     GENERATION_LABEL,
     SLICE_INDEX_LABEL,
@@ -77,7 +78,11 @@ def _pod_spec(
         },
         **{key: value for key, value in optional.items() if value},
         "containers": [_engine_container(service, hardware, index, settings)],
-        "volumes": volumes.volumes(service),
+        "volumes": [
+            *volumes.volumes(service),
+            *adapters.pod_volumes(service.spec.model),
+            *keys.volumes(service),
+        ],
     }
 
 
@@ -94,7 +99,11 @@ def _engine_container(
         "ports": _ports(service, hardware),
         "resources": placement.resources(service, hardware),
         **_probes(service),
-        "volumeMounts": volumes.engine_mounts(service),
+        "volumeMounts": [
+            *volumes.engine_mounts(service),
+            *adapters.engine_mounts(service.spec.model),
+            *keys.mounts(service),
+        ],
         **CONTAINER_BASE,
     }
     return {**container, **pre_stop(service)}
@@ -117,27 +126,28 @@ def security_context() -> dict[str, Any]:
 
 
 def _fetch_containers(service: LLMService, settings: OperatorSettings) -> list[Container]:
-    """Return the container that brings the model; none where a claim holds it already."""
+    """Return what brings model and adapters, one after another; nothing that is there already."""
     model = service.spec.model
     source = volumes.fetch_source(model)
-    if source is None:
-        return []
+    wanted = [adapters.Fetch(FETCH, source, volumes.model_path(model))] if source else []
+    mounts = [*adapters.fetch_mounts(model), volumes.SCRATCH_MOUNT]
     return [
         {
-            "name": FETCH,
+            "name": one.container,
             **image(service, settings),
             "command": ["radixloom"],
-            "args": ["fetch", source, "--output", volumes.model_path(model)],
-            "env": [{"name": "HOME", "value": volumes.SCRATCH_PATH}, *_token(model)],
-            "volumeMounts": volumes.fetch_mounts(),
+            "args": ["fetch", one.source, "--output", one.folder],
+            "env": [{"name": "HOME", "value": volumes.SCRATCH_PATH}, *_token(model, one.source)],
+            "volumeMounts": mounts,
             **CONTAINER_BASE,
         }
+        for one in (*wanted, *adapters.fetches(model))
     ]
 
 
-def _token(model: ModelSource) -> list[dict[str, Any]]:
+def _token(model: ModelSource, source: str) -> list[dict[str, Any]]:
     reference = model.token_secret_ref
-    if reference is None:
+    if reference is None or not source.startswith("hf://"):
         return []
     key = {"name": reference.name, "key": reference.key}
     return [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": key}}]

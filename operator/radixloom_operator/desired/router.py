@@ -7,7 +7,7 @@ are no hosts of a slice: their pods carry a label of their own (naming.ROUTER_LA
 from typing import Any
 
 from radixloom_operator.api.types import LLMService
-from radixloom_operator.desired import pod
+from radixloom_operator.desired import keys, pod
 from radixloom_operator.desired.environment import drain_seconds
 from radixloom_operator.desired.manifest import Manifest, manifest, sealed
 from radixloom_operator.desired.volumes import SCRATCH_PATH
@@ -21,7 +21,7 @@ from radixloom_operator.naming import (
 )
 from radixloom_operator.settings import OperatorSettings
 from radixloom_runtime import router_settings
-from radixloom_runtime.settings import ENV_PREFIX, HTTP_PORT, LogFormat
+from radixloom_runtime.settings import HTTP_PORT, LogFormat
 
 ROUTER = "router"
 _SCRATCH = "scratch"
@@ -121,12 +121,17 @@ def _pod_spec(service: LLMService, settings: OperatorSettings) -> dict[str, Any]
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": service.spec.drain.grace_period_seconds,
-        "securityContext": pod.security_context(),
+        "securityContext": pod.security_context() | _volume_group(service),
         **{key: value for key, value in optional.items() if value},
         "topologySpreadConstraints": [spread],
         "containers": [_container(service, settings)],
-        "volumes": [{"name": _SCRATCH, "emptyDir": {}}],
+        "volumes": [{"name": _SCRATCH, "emptyDir": {}}, *keys.volumes(service)],
     }
+
+
+def _volume_group(service: LLMService) -> dict[str, int]:
+    """Return the group that may read the API keys."""
+    return {"fsGroup": pod.NON_ROOT_ID} if service.spec.api_keys else {}
 
 
 def _container(service: LLMService, settings: OperatorSettings) -> dict[str, Any]:
@@ -140,7 +145,10 @@ def _container(service: LLMService, settings: OperatorSettings) -> dict[str, Any
         "resources": _resources(service),
         "readinessProbe": pod.probe("/readyz", period=5, failures=3),
         "livenessProbe": pod.probe("/healthz", period=10, failures=6),
-        "volumeMounts": [{"name": _SCRATCH, "mountPath": SCRATCH_PATH}],
+        "volumeMounts": [
+            {"name": _SCRATCH, "mountPath": SCRATCH_PATH},
+            *keys.mounts(service),
+        ],
         **pod.pre_stop(service),
         **pod.CONTAINER_BASE,
     }
@@ -153,15 +161,11 @@ def _environment(service: LLMService) -> list[dict[str, Any]]:
         discover=f"{leaders}:{service.spec.engine.port}",
         port=HTTP_PORT,
         drain_seconds=drain_seconds(service),
+        api_key_file=keys.setting(service),
         log_format=LogFormat.JSON,
     )
     variables["HOME"] = SCRATCH_PATH
-    plain = [{"name": name, "value": value} for name, value in variables.items()]
-    reference = service.spec.routing.api_key_secret_ref
-    if reference is None:
-        return plain
-    key = {"name": reference.name, "key": reference.key}
-    return [*plain, {"name": f"{ENV_PREFIX}API_KEY", "valueFrom": {"secretKeyRef": key}}]
+    return [{"name": name, "value": value} for name, value in variables.items()]
 
 
 def _resources(service: LLMService) -> dict[str, Any]:

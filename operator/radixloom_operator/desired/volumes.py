@@ -10,14 +10,8 @@ import re
 from typing import Any
 
 from radixloom_operator.api.location import Scheme, model_location
-from radixloom_operator.api.types import (
-    CompileCache,
-    CompileCacheMode,
-    LLMService,
-    ModelCache,
-    ModelSource,
-    VolumeMode,
-)
+from radixloom_operator.api.sources import ModelCache, ModelSource, VolumeMode
+from radixloom_operator.api.types import CompileCache, CompileCacheMode, LLMService
 
 MODELS_PATH = "/models"
 COMPILE_CACHE_PATH = "/var/cache/radixloom/compile"
@@ -25,6 +19,9 @@ SCRATCH_PATH = "/tmp"  # noqa: S108 - an EmptyDir of the pod's own
 
 Volume = dict[str, Any]
 Mount = dict[str, Any]
+
+MODEL_MOUNT: Mount = {"name": "model", "mountPath": MODELS_PATH}
+SCRATCH_MOUNT: Mount = {"name": "scratch", "mountPath": SCRATCH_PATH}
 
 
 def model_path(model: ModelSource) -> str:
@@ -34,7 +31,15 @@ def model_path(model: ModelSource) -> str:
         return f"{MODELS_PATH}/{location.path}".rstrip("/")
     if location.scheme is Scheme.IMAGE:
         return MODELS_PATH
-    return f"{MODELS_PATH}/{_folder(model)}"
+    return f"{MODELS_PATH}/{folder_name(fetch_source(model) or '')}"
+
+
+def model_claim(model: ModelSource) -> str | None:
+    """Return the claim that the model's volume is; None for another kind of volume."""
+    location = model_location(model.uri)
+    if location.is_in_place:
+        return location.root if location.scheme is Scheme.CLAIM else None
+    return model.cache.claim_name if model.cache else None
 
 
 def fetch_source(model: ModelSource) -> str | None:
@@ -44,10 +49,9 @@ def fetch_source(model: ModelSource) -> str | None:
     return f"{model.uri}@{model.revision}" if model.revision else model.uri
 
 
-def _folder(model: ModelSource) -> str:
+def folder_name(source: str) -> str:
     """Name a folder after the source, so that a claim can hold several models and revisions."""
-    source = (fetch_source(model) or "").partition("://")[2]
-    return re.sub(r"[^A-Za-z0-9._@-]+", "--", source)
+    return re.sub(r"[^A-Za-z0-9._@-]+", "--", source.partition("://")[2])
 
 
 def volumes(service: LLMService) -> list[Volume]:
@@ -64,8 +68,8 @@ def volumes(service: LLMService) -> list[Volume]:
 def engine_mounts(service: LLMService) -> list[Mount]:
     """Return what the engine's container sees; the model it only reads."""
     result: list[Mount] = [
-        {"name": "model", "mountPath": MODELS_PATH, "readOnly": True},
-        {"name": "scratch", "mountPath": SCRATCH_PATH},
+        {**MODEL_MOUNT, "readOnly": True},
+        SCRATCH_MOUNT,
         {"name": "shared-memory", "mountPath": "/dev/shm"},  # noqa: S108 - a mount point
     ]
     if service.spec.compile_cache.mode is not CompileCacheMode.DISABLED:
@@ -73,24 +77,15 @@ def engine_mounts(service: LLMService) -> list[Mount]:
     return result
 
 
-def fetch_mounts() -> list[Mount]:
-    """Return what the fetching container sees."""
-    return [
-        {"name": "model", "mountPath": MODELS_PATH},
-        {"name": "scratch", "mountPath": SCRATCH_PATH},
-    ]
-
-
 def _model_volume(model: ModelSource) -> Volume:
     location = model_location(model.uri)
     if location.scheme is Scheme.CLAIM:
-        return _claim(location.root)
+        return claim(location.root)
     if location.scheme is Scheme.IMAGE:
-        reference = model.uri.removeprefix(f"{Scheme.IMAGE}://")
-        return {"image": {"reference": reference, "pullPolicy": "IfNotPresent"}}
+        return image(model.uri)
     cache = model.cache or ModelCache()
     if cache.mode is VolumeMode.PVC:
-        return _claim(cache.claim_name or "")
+        return claim(cache.claim_name or "")
     return {"emptyDir": {"sizeLimit": cache.size_limit} if cache.size_limit else {}}
 
 
@@ -101,8 +96,15 @@ def _compile_cache_volume(cache: CompileCache) -> Volume | None:
         case CompileCacheMode.EMPTY_DIR:
             return {"emptyDir": {}}
         case CompileCacheMode.PVC:
-            return _claim(cache.claim_name or "")
+            return claim(cache.claim_name or "")
 
 
-def _claim(name: str) -> Volume:
+def claim(name: str) -> Volume:
+    """Return a claim as a volume."""
     return {"persistentVolumeClaim": {"claimName": name}}
+
+
+def image(uri: str) -> Volume:
+    """Return an image, by its oci:// address, as a volume."""
+    reference = uri.removeprefix(f"{Scheme.IMAGE}://")
+    return {"image": {"reference": reference, "pullPolicy": "IfNotPresent"}}

@@ -1,4 +1,4 @@
-"""Bring a model into a folder, ready to serve.
+"""Bring a model, or a LoRA adapter, into a folder, ready to serve.
 
 Prints the folder on stdout and everything else on stderr, so that
 `radixloom serve --model "$(radixloom fetch hf://org/name)"` works.

@@ -1,5 +1,7 @@
 """Say whether a folder holds a whole checkpoint: configuration, every weight, a tokenizer.
 
+Or a whole LoRA adapter as PEFT saves it, which has a configuration of its own and no other.
+
 The last check before a fetched folder becomes a model, and the only one for a mounted folder.
 """
 
@@ -7,8 +9,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from radixloom_runtime.errors import FetchError
+from radixloom_runtime.errors import FetchError, ModelError
 from radixloom_runtime.fetch import safetensors_file
+from radixloom_runtime.formats import peft
 
 CONFIG, INDEX = "config.json", "model.safetensors.index.json"
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json")
@@ -20,6 +23,9 @@ def verify(folder: Path) -> None:
 
     Raises: `FetchError` naming what is missing or broken.
     """
+    if (folder / peft.CONFIG).is_file() and not (folder / CONFIG).exists():
+        _verify_adapter(folder)
+        return
     config = _json(folder / CONFIG)
     if not config.get("architectures"):
         raise FetchError(f"{folder / CONFIG} names no architecture, so it is no language model's")
@@ -29,6 +35,17 @@ def verify(folder: Path) -> None:
         _verify_shards(folder, _json(folder / INDEX))
     else:
         _verify_single(folder)
+
+
+def _verify_adapter(folder: Path) -> None:
+    """Read what the engine will read of it, the numbers excepted."""
+    if not (folder / peft.WEIGHTS).is_file():
+        raise FetchError(f"{folder} has a {peft.CONFIG} and no {peft.WEIGHTS}: fetch it again")
+    safetensors_file.tensor_names(folder / peft.WEIGHTS)
+    try:
+        peft.read_adapter(folder)
+    except ModelError as error:
+        raise FetchError(str(error)) from error
 
 
 def _verify_shards(folder: Path, index: dict[str, Any]) -> None:

@@ -17,9 +17,9 @@ from radixloom_runtime.router.fleet import Fleet, Leader
 from radixloom_runtime.router.http_connection import (
     BrokenError,
     CutOffError,
-    Headers,
     UnreachableError,
 )
+from radixloom_runtime.router.leader_key import LeaderKey
 from radixloom_runtime.router.upstream import Upstream
 from radixloom_runtime.router_settings import RouterSettings
 
@@ -47,10 +47,7 @@ class Watch:
         self._discover = discover
         self._upstream = upstream
         self._settings = settings
-        self._key: Headers = []
-        if settings.api_key is not None:
-            secret = settings.api_key.get_secret_value()
-            self._key = [(b"authorization", b"Bearer " + secret.encode())]
+        self._key = LeaderKey(settings, time.monotonic())
         self.has_looked = False
         """Whether every leader was asked once."""
 
@@ -98,7 +95,11 @@ class Watch:
         return "a follower of its slice" if _is_follower(body) else None
 
     async def _models(self, leader: Leader) -> frozenset[str]:
-        status, body = await self._upstream.get(leader.address, "/v1/models", self._key)
+        """Ask what it serves; while it does not take the router's key, what it said before."""
+        key = self._key.headers(time.monotonic())
+        status, body = await self._upstream.get(leader.address, "/v1/models", key)
+        if status == HTTPStatus.UNAUTHORIZED:
+            return leader.models
         return _model_names(body) if status == HTTPStatus.OK else frozenset()
 
     async def _num_requests(self, leader: Leader) -> int:

@@ -6,15 +6,16 @@ neither they nor what was presented instead of one is ever logged or told.
 
 import hashlib
 import hmac
-import re
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
 from pydantic import SecretStr
 from starlette.datastructures import Headers
 
-from radixloom_runtime.errors import ConfigurationError, RequestError
+from radixloom_runtime.errors import RequestError
+from radixloom_runtime.server.key_file import KeyFile, checked
 from radixloom_runtime.settings import ENV_PREFIX
 
 OPEN_PATHS = frozenset({"/healthz", "/startupz", "/readyz", "/metrics", "/version"})
@@ -23,7 +24,6 @@ _CONSOLE, _CONSOLE_FILES = "/", "/console/"
 """Nor do links to a page, which asks for one itself."""
 
 _BEARER = "bearer "
-_KEY = re.compile(r"[\x21-\x7e]+")
 
 
 class UnauthorizedError(RequestError):
@@ -34,13 +34,22 @@ class UnauthorizedError(RequestError):
 
 
 class Keys:
-    """The keys of a server; without any, everybody may ask."""
+    """The keys of a server, and those of a file as it is now; without any, everybody may ask."""
 
-    def __init__(self, keys: Iterable[str] = ()) -> None:
-        self._digests = tuple(_digest(key) for key in keys)
+    def __init__(
+        self,
+        keys: Iterable[str] = (),
+        file: KeyFile | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Read the file. Raises: `ConfigurationError` where it is none of keys."""
+        self._file, self._clock = file, clock
+        self._own = _digests(keys)
+        self._digests = self._own + (_digests(file.read(clock())) if file else ())
 
     def check(self, path: str, headers: Headers) -> None:
         """Raise `UnauthorizedError` unless a request to `path` may be answered."""
+        self._follow_file()
         if not self._digests or _is_open(path):
             return
         presented = presented_key(headers)
@@ -56,6 +65,11 @@ class Keys:
                 "the API key is none of this server's; ask its operator for one",
                 code="invalid_api_key",
             )
+
+    def _follow_file(self) -> None:
+        news = self._file.news(self._clock()) if self._file else None
+        if news is not None:
+            self._digests = self._own + _digests(news)
 
 
 def _is_open(path: str) -> bool:
@@ -85,41 +99,20 @@ class KeySettings(Protocol):
 
 
 def load(settings: KeySettings) -> Keys:
-    """Read the keys of the settings.
-
-    Raises: `ConfigurationError` for a file without keys: that nobody, or everybody, may ask is
-    more likely a mistake than meant.
-    """
-    keys: list[str] = []
-    if settings.api_key is not None:
-        keys.append(_checked(settings.api_key.get_secret_value(), f"{ENV_PREFIX}API_KEY"))
-    if settings.api_key_file is not None:
-        keys += _keys_in(settings.api_key_file)
-    return Keys(keys)
+    """Read the keys of the settings. Raises: `ConfigurationError` for a file without keys."""
+    path = settings.api_key_file
+    return Keys(single_key(settings), None if path is None else KeyFile(path))
 
 
-def _keys_in(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"api_key_file {path} cannot be read: {error}") from error
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
-    keys = [_checked(line, f"{path}, line {number}") for number, line in lines if line]
-    if not keys:
-        raise ConfigurationError(
-            f"wanted an API key a line in api_key_file {path}, found none; write one, or leave"
-            " api_key_file out to serve everybody"
-        )
-    return keys
+def single_key(settings: KeySettings) -> tuple[str, ...]:
+    """Return the key that is told by itself, if one is. Raises: `ConfigurationError`."""
+    if settings.api_key is None:
+        return ()
+    return (checked(settings.api_key.get_secret_value(), f"{ENV_PREFIX}API_KEY"),)
 
 
-def _checked(key: str, where: str) -> str:
-    if not _KEY.fullmatch(key):
-        raise ConfigurationError(
-            f"{where}: wanted an API key of visible ASCII characters without spaces, found"
-            f" {len(key)} characters that are not all such"
-        )
-    return key
+def _digests(keys: Iterable[str]) -> tuple[bytes, ...]:
+    return tuple(_digest(key) for key in keys)
 
 
 def _digest(key: str) -> bytes:

@@ -85,6 +85,15 @@ def test_situation_is_told(status, reason, part):
     assert part in state.message
 
 
+def test_a_pod_that_waits_names_the_secret_that_may_be_missing():
+    waiting_pod = pod(0, status=CREATING)
+    items = [{"key": "keys.txt", "path": "keys"}]
+    secret = {"secretName": "clients", "items": items}
+    waiting_pod["spec"] = {"volumes": [{"name": "api-keys", "secret": secret}]}
+    message = pod_state(waiting_pod).message
+    assert message.endswith("network; Secret clients must have the key keys.txt")
+
+
 def test_a_pod_on_its_way_out_is_draining_whatever_its_containers_do():
     ending = pod(0, is_ending=True)
     assert pod_state(ending).reason is PodReason.DRAINING

@@ -6,10 +6,11 @@ from radixloom_operator.api.location import (
     LocationError,
     ModelLocation,
     Scheme,
+    adapter_location,
     model_location,
     served_name,
 )
-from radixloom_operator.api.types import ModelSource
+from radixloom_operator.api.sources import ModelSource
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,12 @@ def test_what_names_no_place_is_refused(uri):
 
 def test_a_name_of_the_spec_wins():
     assert served_name(ModelSource(uri="hf://acme/tiny", name="tiny")) == "tiny"
+
+
+def test_a_revision_is_no_part_of_an_adapters_place():
+    place = ModelLocation(Scheme.HUGGING_FACE, "acme", "sql")
+    assert adapter_location("hf://acme/sql@feature/x") == place
+
+
+def test_an_at_sign_elsewhere_is_part_of_the_path():
+    assert adapter_location("gs://bucket/sql@2").path == "sql@2"

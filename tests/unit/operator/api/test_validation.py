@@ -13,6 +13,8 @@ from radixloom_operator.api.validation import Problem, accept
 
 # Rules that need no second look: an object that broke one can still be served as it reads.
 HARMLESS = {
+    "keys in the environment by hand",
+    "a token that nothing needs",
     "a token for a bucket",
     "a revision of a claim",
     "a cache of a claim",
@@ -67,6 +69,24 @@ def test_many_mistakes_are_counted_not_listed():
     problem = accept(manifest({f"spec.no{number}": 1 for number in range(9)}))
     assert isinstance(problem, Problem)
     assert problem.message.endswith("and 4 more")
+
+
+@pytest.mark.parametrize(
+    ("adapters", "part"),
+    [
+        ([("sql", "hf://acme/sql"), ("sql", "hf://acme/other")], "two are named 'sql'"),
+        ([("tiny", "hf://acme/sql")], "'tiny' is the model's own name"),
+        ([("sql", "hf://acme")], "spec.model.adapters[0].source 'hf://acme' is no repository"),
+        ([("sql", "pvc://adapters/../sql")], "'..' part"),
+    ],
+)
+def test_an_adapter_that_cannot_be_had_or_told_is_a_problem(
+    adapters: list[tuple[str, str]], part: str
+):
+    told = [{"name": name, "source": source} for name, source in adapters]
+    problem = accept(manifest({"spec.model": {"uri": "gs://models/tiny", "adapters": told}}))
+    assert isinstance(problem, Problem)
+    assert part in problem.message
 
 
 def _weights(size: str, generation: str, topology: str, **engine: list[Any]) -> str | None:

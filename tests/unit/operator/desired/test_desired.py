@@ -83,6 +83,21 @@ def all_yaml(found: Desired) -> str:
                 "spec.engine.maxModelLen": 8192,
             },
         ),
+        (
+            "cpu-routed-keys-and-adapters",
+            {
+                "spec.model": {
+                    "uri": "pvc://weights/smollm2",
+                    "adapters": [
+                        {"name": "tone", "source": "pvc://weights/tone"},
+                        {"name": "sql", "source": "hf://acme/sql@v2"},
+                        {"name": "legal", "source": "pvc://adapters/legal"},
+                    ],
+                },
+                "spec.routing.mode": "Router",
+                "spec.apiKeys": {"secretKeyRef": {"name": "clients", "key": "keys.txt"}},
+            },
+        ),
     ],
 )
 def test_objects_are_the_golden_ones(name, change):
@@ -148,7 +163,7 @@ def test_every_pod_keeps_the_restricted_standard(case):
         assert context["allowPrivilegeEscalation"] is False
         assert context["readOnlyRootFilesystem"] is True
         assert context["capabilities"] == {"drop": ["ALL"]}
-    allowed = {"emptyDir", "image", "persistentVolumeClaim"}
+    allowed = {"emptyDir", "image", "persistentVolumeClaim", "secret"}
     assert all(set(volume) - {"name"} <= allowed for volume in spec["volumes"])
 
 

@@ -87,7 +87,6 @@ def test_what_is_asked_of_routers_is_what_they_get():
         "mode": "Router",
         "replicas": 5,
         "args": ["--requests-per-minute", "60"],
-        "apiKeySecretRef": {"name": "keys", "key": "api"},
         "resources": {"cpu": 2, "memory": "1Gi"},
     }
     deployment = shared({"spec.routing": routing})["Deployment", "chat-router"]
@@ -98,8 +97,6 @@ def test_what_is_asked_of_routers_is_what_they_get():
         "requests": {"cpu": "2", "memory": "1Gi"},
         "limits": {"memory": "1Gi"},
     }
-    reference = {"secretKeyRef": {"name": "keys", "key": "api"}}
-    assert {"name": "RADIXLOOM_API_KEY", "valueFrom": reference} in container["env"]
 
 
 def test_an_eviction_takes_one_router_at_a_time():

@@ -3,8 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from support.checkpoint_folder import SHARDS, write_checkpoint
+from support.peft_folders import write_adapter
 
 from radixloom_runtime.errors import FetchError
 from radixloom_runtime.fetch import checkpoint
@@ -67,3 +70,32 @@ def test_a_folder_without_weights_is_refused(folder: Path):
         (folder / name).unlink()
     with pytest.raises(FetchError, match="safetensors"):
         checkpoint.verify(folder)
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """A model of one matrix, to make adapters for."""
+    matrix = np.zeros((8, 4), np.float32)
+    save_file({"model.layers.0.self_attn.q_proj.weight": matrix}, tmp_path / "model.safetensors")
+    return tmp_path
+
+
+def test_a_whole_adapter_passes(base: Path, tmp_path: Path):
+    checkpoint.verify(write_adapter(tmp_path / "sql", base))
+
+
+def test_an_adapter_without_its_weights_is_refused(base: Path, tmp_path: Path):
+    folder = write_adapter(tmp_path / "sql", base)
+    (folder / "adapter_model.safetensors").unlink()
+    with pytest.raises(FetchError, match=r"adapter_model\.safetensors"):
+        checkpoint.verify(folder)
+
+
+def test_an_adapter_that_no_engine_takes_is_refused_before_one_starts(base: Path, tmp_path: Path):
+    with pytest.raises(FetchError, match="use_dora"):
+        checkpoint.verify(write_adapter(tmp_path / "sql", base, use_dora=True))
+
+
+def test_a_model_with_an_adapter_beside_it_is_a_model(folder: Path):
+    (folder / "adapter_config.json").write_text("{}")
+    checkpoint.verify(folder)

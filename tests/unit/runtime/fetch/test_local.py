@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from support.checkpoint_folder import SHARDS, write_checkpoint
+from support.peft_folders import write_adapter
 from support.recorded_reports import RecordedReports
 
 from radixloom_runtime.errors import FetchError
@@ -46,6 +49,15 @@ def test_a_folder_that_is_no_checkpoint_is_refused_before_any_copy(tmp_path: Pat
     with pytest.raises(FetchError, match="no checkpoint"):
         bring(LocalSource(tmp_path), tmp_path / "copy", RecordedReports())
     assert not (tmp_path / ".copy.partial").exists()
+
+
+def test_an_adapter_is_copied_as_a_model_is(tmp_path: Path):
+    matrix = np.zeros((8, 4), np.float32)
+    save_file({"model.layers.0.self_attn.q_proj.weight": matrix}, tmp_path / "model.safetensors")
+    original = write_adapter(tmp_path / "sql", tmp_path)
+    bring(LocalSource(original), tmp_path / "copy", RecordedReports())
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        assert (tmp_path / "copy" / name).read_bytes() == (original / name).read_bytes()
 
 
 def test_a_mounted_claim_is_used_in_place(tmp_path: Path):

@@ -81,6 +81,20 @@ def test_an_adapter_is_asked_for_where_it_is_loaded():
         assert set(one.model_keys) == {"Bearer secret"}
 
 
+def test_a_leader_whose_keys_change_first_keeps_the_models_that_it_listed():
+    with (
+        SmallLeader(models=("base", "tuned"), wanted_key="secret") as leader,
+        RouterServer([leader.url], api_key="secret") as running,
+    ):
+        running.wait_ready(1)
+        [known] = running.router.fleet.leaders
+        leader.wanted_key = "secret-of-tomorrow"
+        asked = len(leader.model_keys)
+        running.wait(lambda: len(leader.model_keys) > asked + 1)
+        assert known.is_ready
+        assert known.serves("tuned")
+
+
 def test_a_leader_that_lists_no_models_gets_requests_all_the_same():
     with SmallLeader(models=()) as leader, RouterServer([leader.url]) as running:
         running.wait_ready(1)

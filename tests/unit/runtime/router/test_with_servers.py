@@ -51,6 +51,22 @@ def asked(first: int, *, max_tokens: int, **more: object) -> dict[str, object]:
     return {"model": "tiny", "prompt": [first, 9, 10], "max_tokens": max_tokens, **more}
 
 
+def test_a_router_and_leaders_of_the_same_keys_serve_whoever_has_one(tmp_path: Path):
+    keys = tmp_path / "keys"
+    keys.write_text("sk-first\nsk-second\n")
+    with (
+        HttpServer(echo_engine(), served_model_name="tiny", api_key_file=keys) as server,
+        RouterServer([server.url], api_key_file=keys) as router,
+    ):
+        router.wait_ready(1)
+        [leader] = router.router.fleet.leaders
+        assert leader.serves("tiny")
+        for key, status in (("sk-second", 200), ("sk-other", 401), ("", 401)):
+            headers = {"x-api-key": key}
+            answer = router.client.post(COMPLETIONS, json=asked(9, max_tokens=2), headers=headers)
+            assert answer.status_code == status
+
+
 def test_openais_client_streams_through_a_router():
     settings = {"served_model_name": "tiny"}
     with (

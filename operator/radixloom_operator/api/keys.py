@@ -1,0 +1,21 @@
+"""`spec.apiKeys`: which clients are answered."""
+
+from pydantic import Field
+
+from radixloom_operator.api.model import ApiModel, ObjectName
+
+
+class SecretFileRef(ApiModel):
+    """A file in a Secret of the service's namespace."""
+
+    name: ObjectName = Field(description="Name of the Secret.")
+    key: ObjectName = Field(description="Key in the Secret's data; its value is the file.")
+
+
+class ApiKeys(ApiModel):
+    """API keys, of which clients must send one; leaders and routers ask for it. Default: none."""
+
+    secret_key_ref: SecretFileRef = Field(
+        description="A file of keys, a line each. What changes in it is taken up while serving,"
+        " within a minute or two; pods wait for a Secret that is not there."
+    )

@@ -1,0 +1,109 @@
+"""Where a service's LoRA adapters are, and what brings them there.
+
+hf://, gs://       fetched beside a model that is fetched           /models/<name>
+                   else into an EmptyDir                            /adapters/fetched/<name>
+pvc://claim/path   the claim of the model's own volume              /models/path
+                   another claim, read-only                         /adapters/claims/<claim>/path
+oci://image        the image, read-only                             /adapters/images/<adapter>
+
+A claim is one volume however many adapters are in it: kubelets may wait for ever for a claim that a
+pod has twice.
+"""
+
+from dataclasses import dataclass
+
+from radixloom_operator.api.location import Scheme, adapter_location, model_location
+from radixloom_operator.api.sources import Adapter, ModelSource
+from radixloom_operator.desired import volumes
+from radixloom_operator.desired.volumes import Mount, Volume
+
+_ROOT = "/adapters"
+_FETCHED = {"name": "adapters", "mountPath": f"{_ROOT}/fetched"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """What one container brings before the engine starts."""
+
+    container: str
+    """Its name."""
+    source: str
+    folder: str
+
+
+def settings(model: ModelSource) -> tuple[str, ...]:
+    """Return the engine's setting `lora`."""
+    return tuple(f"{adapter.name}={_folder(model, adapter)}" for adapter in model.adapters)
+
+
+def fetches(model: ModelSource) -> list[Fetch]:
+    """List what is fetched."""
+    return [
+        Fetch(f"fetch-{adapter.name}", adapter.source, _folder(model, adapter))
+        for adapter in model.adapters
+        if not adapter_location(adapter.source).is_in_place
+    ]
+
+
+def fetch_mounts(model: ModelSource) -> list[Mount]:
+    """Return where what is fetched is written."""
+    return [_FETCHED] if model_location(model.uri).is_in_place else [volumes.MODEL_MOUNT]
+
+
+def engine_mounts(model: ModelSource) -> list[Mount]:
+    """Return what the engine sees of them, beside the model's volume."""
+    own = [_FETCHED] if _has_own_volume(model) else []
+    in_place = [
+        {"name": name, "mountPath": _mount_path(adapter)}
+        for name, adapter in _in_place(model).items()
+    ]
+    return [{**mount, "readOnly": True} for mount in (*own, *in_place)]
+
+
+def pod_volumes(model: ModelSource) -> list[Volume]:
+    """Return the volumes that adapters need beside the model's."""
+    own: list[Volume] = [{"name": _FETCHED["name"], "emptyDir": {}}]
+    in_place = [{"name": name, **_volume(adapter)} for name, adapter in _in_place(model).items()]
+    return [*(own if _has_own_volume(model) else []), *in_place]
+
+
+def _folder(model: ModelSource, adapter: Adapter) -> str:
+    location = adapter_location(adapter.source)
+    if not location.is_in_place:
+        (mount,) = fetch_mounts(model)
+        return f"{mount['mountPath']}/{volumes.folder_name(adapter.source)}"
+    if location.scheme is Scheme.IMAGE:
+        return _mount_path(adapter)
+    is_models = location.root == volumes.model_claim(model)
+    root = volumes.MODELS_PATH if is_models else _mount_path(adapter)
+    return f"{root}/{location.path}".rstrip("/")
+
+
+def _has_own_volume(model: ModelSource) -> bool:
+    return model_location(model.uri).is_in_place and bool(fetches(model))
+
+
+def _in_place(model: ModelSource) -> dict[str, Adapter]:
+    """Return, by the names of their volumes, one adapter of each claim and image."""
+    found: dict[str, Adapter] = {}
+    for adapter in model.adapters:
+        location = adapter_location(adapter.source)
+        known = {_mount_path(one) for one in found.values()}
+        is_models = location.scheme is Scheme.CLAIM and location.root == volumes.model_claim(model)
+        if location.is_in_place and not is_models and _mount_path(adapter) not in known:
+            found[f"adapter-{adapter.name}"] = adapter
+    return found
+
+
+def _mount_path(adapter: Adapter) -> str:
+    location = adapter_location(adapter.source)
+    if location.scheme is Scheme.CLAIM:
+        return f"{_ROOT}/claims/{location.root}"
+    return f"{_ROOT}/images/{adapter.name}"
+
+
+def _volume(adapter: Adapter) -> Volume:
+    location = adapter_location(adapter.source)
+    if location.scheme is Scheme.CLAIM:
+        return volumes.claim(location.root)
+    return volumes.image(adapter.source)
