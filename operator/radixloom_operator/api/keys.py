@@ -13,9 +13,10 @@ class SecretFileRef(ApiModel):
 
 
 class ApiKeys(ApiModel):
-    """API keys, of which clients must send one; leaders and routers ask for it. Default: none."""
+    """API keys, of which clients must send one: to leaders and routers. Default: none needed."""
 
     secret_key_ref: SecretFileRef = Field(
         description="A file of keys, a line each. What changes in it is taken up while serving,"
-        " within a minute or two; pods wait for a Secret that is not there."
+        " within a minute or two; pods wait for a Secret that is not there. Routers'"
+        " --requests-per-minute counts by these keys."
     )

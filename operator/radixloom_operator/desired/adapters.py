@@ -54,8 +54,8 @@ def engine_mounts(model: ModelSource) -> list[Mount]:
     """Return what the engine sees of them, beside the model's volume."""
     own = [_FETCHED] if _has_own_volume(model) else []
     in_place = [
-        {"name": name, "mountPath": _mount_path(adapter)}
-        for name, adapter in _in_place(model).items()
+        {"name": _volume_name(adapter), "mountPath": path}
+        for path, adapter in _in_place(model).items()
     ]
     return [{**mount, "readOnly": True} for mount in (*own, *in_place)]
 
@@ -63,7 +63,9 @@ def engine_mounts(model: ModelSource) -> list[Mount]:
 def pod_volumes(model: ModelSource) -> list[Volume]:
     """Return the volumes that adapters need beside the model's."""
     own: list[Volume] = [{"name": _FETCHED["name"], "emptyDir": {}}]
-    in_place = [{"name": name, **_volume(adapter)} for name, adapter in _in_place(model).items()]
+    in_place = [
+        {"name": _volume_name(adapter), **_volume(adapter)} for adapter in _in_place(model).values()
+    ]
     return [*(own if _has_own_volume(model) else []), *in_place]
 
 
@@ -74,8 +76,7 @@ def _folder(model: ModelSource, adapter: Adapter) -> str:
         return f"{mount['mountPath']}/{volumes.folder_name(adapter.source)}"
     if location.scheme is Scheme.IMAGE:
         return _mount_path(adapter)
-    is_models = location.root == volumes.model_claim(model)
-    root = volumes.MODELS_PATH if is_models else _mount_path(adapter)
+    root = volumes.MODELS_PATH if _is_in_models_claim(model, adapter) else _mount_path(adapter)
     return f"{root}/{location.path}".rstrip("/")
 
 
@@ -84,15 +85,22 @@ def _has_own_volume(model: ModelSource) -> bool:
 
 
 def _in_place(model: ModelSource) -> dict[str, Adapter]:
-    """Return, by the names of their volumes, one adapter of each claim and image."""
+    """Return one adapter of each claim and image to mount, by where."""
     found: dict[str, Adapter] = {}
     for adapter in model.adapters:
-        location = adapter_location(adapter.source)
-        known = {_mount_path(one) for one in found.values()}
-        is_models = location.scheme is Scheme.CLAIM and location.root == volumes.model_claim(model)
-        if location.is_in_place and not is_models and _mount_path(adapter) not in known:
-            found[f"adapter-{adapter.name}"] = adapter
+        is_in_place = adapter_location(adapter.source).is_in_place
+        if is_in_place and not _is_in_models_claim(model, adapter):
+            found.setdefault(_mount_path(adapter), adapter)
     return found
+
+
+def _is_in_models_claim(model: ModelSource, adapter: Adapter) -> bool:
+    location = adapter_location(adapter.source)
+    return location.scheme is Scheme.CLAIM and location.root == volumes.model_claim(model)
+
+
+def _volume_name(adapter: Adapter) -> str:
+    return f"adapter-{adapter.name}"
 
 
 def _mount_path(adapter: Adapter) -> str:
