@@ -136,6 +136,12 @@ def refused(
         (ConditionType.READY, "False", problem.reason, f"the spec cannot be served{running}"),
         (ConditionType.DEGRADED, "True", problem.reason, problem.message),
         (ConditionType.STALLED, "True", problem.reason, "waits for a sound spec"),
+        # by it the turn after knows that there is a pool, and removes it where it is wanted no more
+        *(
+            (ConditionType.POOL, one.status, one.reason, one.message)
+            for one in previous.conditions
+            if one.type == ConditionType.POOL
+        ),
     )
     return _conditions(answers, generation, previous, now=now)
 

@@ -11,7 +11,11 @@ NOT_APPLIED = "NotApplied"
 NO_GATEWAY = "NoGateway"
 NOT_ACCEPTED = "NotAccepted"
 ACCEPTED = "Accepted"
+NOT_REMOVED = "NotRemoved"
 
+_ACCEPTED = "Accepted"
+_NEEDED = (_ACCEPTED, "ResolvedRefs")
+"""Conditions of a pool that must hold; another, such as Exported, may be False and all is well."""
 _APIS = {POOL_KIND: POOL_API_VERSION, ROUTE_KIND: ROUTE_API_VERSION}
 
 
@@ -46,11 +50,23 @@ def pool_state(name: str, kinds: frozenset[str], observed: Observed) -> PoolStat
     return _as_gateways_say(name, pool)
 
 
+def left_behind(observed: Observed) -> PoolState | None:
+    """Tell of objects that are wanted no more and could not be removed; None without any.
+
+    The status has to go on naming the pool: by that the next turn knows to look for them.
+    """
+    names = [f"{kind} {name}" for kind, name in sorted(observed.shared) if kind in _APIS]
+    if not names:
+        return None
+    message = f"{' and '.join(names)}: wanted no more, and not removed yet"
+    return PoolState("False", NOT_REMOVED, message)
+
+
 def _as_gateways_say(name: str, pool: dict[str, Any]) -> PoolState:
     parents = (pool.get("status") or {}).get("parents") or []
     for parent in parents:
         for condition in parent.get("conditions") or []:
-            if condition.get("status") == "False":
+            if condition.get("type") in _NEEDED and condition.get("status") == "False":
                 message = f"{_called(parent)}: {condition['type']} {condition.get('message', '')}"
                 return PoolState("False", NOT_ACCEPTED, message.strip())
     takers = [_called(parent) for parent in parents if _accepts(parent)]
@@ -66,7 +82,7 @@ def _as_gateways_say(name: str, pool: dict[str, Any]) -> PoolState:
 
 def _accepts(parent: dict[str, Any]) -> bool:
     told = {one.get("type"): one.get("status") for one in parent.get("conditions") or []}
-    return told.get("Accepted") == "True"
+    return told.get(_ACCEPTED) == "True"
 
 
 def _called(parent: dict[str, Any]) -> str:

@@ -36,7 +36,7 @@ from radixloom_operator.desired.revision import (
 )
 from radixloom_operator.errors import ClusterError
 from radixloom_operator.execution import History, Work, execute
-from radixloom_operator.gateways import PoolState, pool_state
+from radixloom_operator.gateways import PoolState, left_behind, pool_state
 from radixloom_operator.leaders import Leaders
 from radixloom_operator.naming import Key
 from radixloom_operator.observed import Observed, World, observe
@@ -154,7 +154,7 @@ class _Scene:
             observed = observe(world, owner_uid=service.uid)
         observed, again = restarts.with_verdicts(observed, spec.restart, now)
         scaling = self.autoscale(service, observed, work)
-        pool = _pool_state(desired, observed)
+        pool = _pool_state(desired, observed, has_failed=work.failure is not None)
         facts = replace(_facts(desired, wanted, rollout, scaling, work.failure), pool=pool)
         told = startups(observed, self.before, self.leaders)
         after = status.accepted_status(facts, observed, self.before, told, now=write_time(now))
@@ -220,9 +220,9 @@ def _has_or_had_pool(manifest: Manifest, before: LLMServiceStatus) -> bool:
     return told or mode == RoutingMode.INFERENCE_POOL
 
 
-def _pool_state(desired: Desired, observed: Observed) -> PoolState | None:
+def _pool_state(desired: Desired, observed: Observed, *, has_failed: bool) -> PoolState | None:
     if desired.service.spec.routing.inference_pool is None:
-        return None
+        return left_behind(observed) if has_failed else None
     kinds = frozenset(one["kind"] for one in desired.shared) & set(GATEWAY_KINDS)
     return pool_state(desired.service.name, kinds, observed)
 

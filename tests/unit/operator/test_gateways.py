@@ -64,5 +64,9 @@ def test_a_picker_that_is_not_found_is_told_in_the_gateways_words():
     )
 
 
+def test_a_pool_that_is_not_exported_to_other_clusters_is_accepted_all_the_same():
+    assert state(parent("a", Accepted="True", Exported="False"))[:2] == ("True", "Accepted")
+
+
 def test_without_a_word_of_any_gateway_nothing_is_known():
     assert state()[:2] == ("Unknown", "NoGateway")

@@ -81,6 +81,27 @@ def test_another_mode_leaves_nothing_of_a_pool(pooled, mode):
     assert CONDITION not in conditions(pooled)
 
 
+def test_what_could_not_be_removed_is_told_and_removed_later(pooled):
+    pooled.store.fault = lambda method, path, number: 403 if method == "DELETE" else None
+    pooled.apply({"spec.routing": {"mode": "Service"}})
+    pooled.settle()
+    assert pooled.condition(CONDITION) == ("False", "NotRemoved")
+    pooled.store.fault = lambda method, path, number: None
+    pooled.settle()
+    assert pooled.store.names("inferencepools") == pooled.store.names("httproutes") == []
+    assert CONDITION not in conditions(pooled)
+
+
+def test_a_spec_that_was_refused_in_between_leaves_nothing_of_a_pool(pooled):
+    unsound = {"spec.rollout": {"maxUnavailable": 0, "maxSurge": 0}}
+    pooled.apply({"spec.routing": {"mode": "Service"}, **unsound})
+    pooled.settle()
+    assert pooled.condition("Accepted")[0] == "False"
+    pooled.apply({"spec.routing": {"mode": "Service"}})
+    pooled.settle()
+    assert pooled.store.names("inferencepools") == pooled.store.names("httproutes") == []
+
+
 def test_without_gateways_a_route_goes_and_the_pool_stays(pooled):
     picker = {"endpointPicker": {"name": "picker"}}
     pooled.apply({"spec.routing": {"mode": "InferencePool", "inferencePool": picker}})
