@@ -183,7 +183,8 @@ class Operator:
                 log.warning("resync.failed", error=str(error))
                 pause = _RESYNC_RETRY_SECONDS
                 continue
-            for key in keys:
+            # one that slept may have been deleted while another led
+            for key in dict.fromkeys((*keys, *self._meter.sleepers.keys())):
                 self._queue.add(key)
 
     async def _wake(self) -> None:

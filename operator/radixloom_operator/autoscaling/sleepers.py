@@ -33,6 +33,11 @@ class Sleepers:
         with self._lock:
             self._routers.pop(key, None)
 
+    def keys(self) -> list[Key]:
+        """Return who sleeps, as far as the last turns saw."""
+        with self._lock:
+            return list(self._routers)
+
     def wanted(self) -> list[Key]:
         """Ask the routers of all, and return those that hold requests."""
         with self._lock:

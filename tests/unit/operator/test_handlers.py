@@ -22,10 +22,14 @@ def operator(server: tuple[Store, Cluster]) -> Operator:
     return Operator(SETTINGS, server[1], Unopposed())
 
 
-async def run_for(operator: Operator, scene, *, seconds: float = 1.0) -> None:
+async def run_until(operator: Operator, scene, is_done) -> None:
+    """Run until `is_done`, or until one may say that it never will be."""
     async with operator._background():
         await scene()
-        await asyncio.sleep(seconds)
+        for _ in range(2000):
+            if is_done():
+                return
+            await asyncio.sleep(0.005)
 
 
 def test_nothing_that_kopf_does_writes_onto_an_object(operator):
@@ -51,7 +55,7 @@ def test_an_event_of_a_service_reconciles_it(operator, server):
     async def scene():
         await operator._service_changed(name="chat", namespace="default")
 
-    asyncio.run(run_for(operator, scene))
+    asyncio.run(run_until(operator, scene, lambda: store.names("statefulsets")))
     assert store.names("statefulsets") == ["chat-s0"]
 
 
@@ -63,7 +67,7 @@ def test_an_event_of_an_owned_object_reconciles_its_service(operator, server):
     async def scene():
         await operator._owned_changed(body=body)
 
-    asyncio.run(run_for(operator, scene))
+    asyncio.run(run_until(operator, scene, lambda: store.names("statefulsets")))
     assert store.names("statefulsets") == ["chat-s0"]
 
 
@@ -74,7 +78,7 @@ def test_resync_finds_a_service_that_no_event_told_of(operator, server):
     async def scene():
         pass
 
-    asyncio.run(run_for(operator, scene))
+    asyncio.run(run_until(operator, scene, lambda: store.names("statefulsets")))
     assert store.names("statefulsets") == ["chat-s0"]
 
 
@@ -90,8 +94,18 @@ def test_a_request_that_waits_wakes_a_service_that_no_event_told_of(
     async def scene():
         operator._meter.sleepers.put(Key("default", "chat"), [f"127.0.0.1:{router.port}"])
 
-    asyncio.run(run_for(operator, scene))
+    asyncio.run(run_until(operator, scene, lambda: store.names("statefulsets")))
     assert store.names("statefulsets") == ["chat-s0"]
+
+
+def test_resync_looks_at_a_sleeper_that_was_deleted_while_another_led(operator, server):
+    sleepers = operator._meter.sleepers
+
+    async def scene():
+        sleepers.put(Key("default", "gone"), ["127.0.0.1:1"])
+
+    asyncio.run(run_until(operator, scene, lambda: not sleepers.keys()))
+    assert sleepers.keys() == []
 
 
 def test_a_defect_in_one_service_leaves_the_others_alone(operator, server):
@@ -105,7 +119,7 @@ def test_a_defect_in_one_service_leaves_the_others_alone(operator, server):
         for name in ("broken", "chat"):
             await operator._service_changed(name=name, namespace="default")
 
-    asyncio.run(run_for(operator, scene))
+    asyncio.run(run_until(operator, scene, lambda: store.names("statefulsets")))
     assert store.names("statefulsets") == ["chat-s0"]
 
 
