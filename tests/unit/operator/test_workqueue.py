@@ -59,14 +59,29 @@ def test_a_key_added_during_its_run_is_worked_on_once_more():
 
 
 def test_a_key_added_during_its_run_rests_before_the_next():
-    async def scene(queue):
-        queue.add("a")
-        await asyncio.sleep(0.03)
-        queue.add("a")
+    began, may_end = asyncio.Event(), asyncio.Event()
+    runs: list[str] = []
 
-    bench = Bench(seconds=0.04)
-    asyncio.run(play(bench, scene, seconds=0.06))
-    assert bench.runs["a"] == 1
+    async def work(key: str) -> bool:
+        runs.append(key)
+        began.set()
+        await may_end.wait()
+        return True
+
+    async def scene():
+        queue = WorkQueue(work, settle_seconds=0.01, rest_seconds=60)
+        task = asyncio.create_task(queue.run_worker())
+        queue.add("a")
+        await began.wait()
+        queue.add("a")
+        await asyncio.sleep(0.03)  # it is due, and noted for later
+        may_end.set()
+        await asyncio.sleep(0.05)  # without a rest it would run by now
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(scene())
+    assert runs == ["a"]
 
 
 def test_keys_run_side_by_side_but_never_one_key_twice():
