@@ -4,19 +4,21 @@ For what only the real API server can say, such as the rules of a CustomResource
 an operator fares with a thousand objects. No pod ever runs; the machine's network stays as it is.
 """
 
-import contextlib
-import socket
+import itertools
+import random
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from hack.cluster import api, control_plane, pki, processes, versions
+from hack.cluster import api, check, control_plane, pki, processes, versions
 from hack.cluster.errors import ClusterError
 from hack.cluster.layout import Layout, Ports
 
 _READY_SECONDS = 90
+_PORTS = range(20_000, 30_000)
+"""Below those that Linux gives to connections: one could be taken while certificates are made."""
 _AUDIT_POLICY = """\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -92,12 +94,9 @@ def _start(layout: Layout, audit_log: Path, *, with_controllers: bool) -> None:
 
 
 def _free_ports() -> Ports:
-    """Return ports that nobody listens on, all taken at once so that they differ."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in fields(Ports)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return Ports(*(one.getsockname()[1] for one in sockets))
+    """Return ports that differ and that nobody listens on."""
+    free = filter(check.is_free, random.sample(_PORTS, len(_PORTS)))
+    return Ports(*itertools.islice(free, len(fields(Ports))))
 
 
 def _check(layout: Layout) -> None:

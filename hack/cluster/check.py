@@ -105,14 +105,15 @@ def ports(layout: Layout) -> Problem | None:
     """Nobody else may listen where the control plane will."""
     if layout.run.exists():
         return None  # ours, perhaps
-    taken = [port for port in astuple(layout.ports) if not _is_free(port)]
+    taken = [port for port in astuple(layout.ports) if not is_free(port)]
     if not taken:
         return None
     listed = ", ".join(map(str, taken))
     return Problem(f"port {listed} of 127.0.0.1 is taken; `ss -ltnp` shows by whom")
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Tell whether a server may listen on a port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
