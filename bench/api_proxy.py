@@ -26,6 +26,8 @@ from urllib.parse import urlsplit
 
 from typing_extensions import override
 
+from radixloom_operator.naming import PLURAL
+
 _FORWARDED = ("Accept", "Content-Type", "User-Agent")
 _TIMEOUT_SECONDS = 400
 
@@ -47,6 +49,11 @@ class Asked:
     def is_write(self) -> bool:
         """Whether something changes, and not the lease alone."""
         return self.method != "GET" and "/leases" not in self.path
+
+    @property
+    def begins_turn(self) -> bool:
+        """Whether a turn of the operator begins: it reads the service itself first."""
+        return self.method == "GET" and f"/{PLURAL}/" in self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +154,12 @@ class ApiProxy:
         """For the operator."""
         self.writes: list[tuple[float, str]] = []
         """When each write arrived, and what it was."""
+        self.turns: list[float] = []
+        """When each turn of the operator began."""
         self._host = urlsplit(upstream).netloc
         self._context = context
         self._open: set[http.client.HTTPSConnection] = set()
+        self._has_ended = False
 
     def connect(self) -> http.client.HTTPSConnection:
         """Open a connection to the API server; its thread gives it back."""
@@ -158,6 +168,9 @@ class ApiProxy:
         )
         connection.connect()
         self._open.add(connection)
+        if self._has_ended:  # a watch that begins now, nobody would end
+            self.give_back(connection)
+            raise ConnectionAbortedError("the proxy has ended")
         return connection
 
     def give_back(self, connection: http.client.HTTPSConnection) -> None:
@@ -167,14 +180,27 @@ class ApiProxy:
 
     def end_all(self) -> None:
         """Have threads that wait for the API server wait no more."""
+        self._has_ended = True
         for one in tuple(self._open):
             if one.sock is not None:
                 with contextlib.suppress(OSError):
                     one.sock.shutdown(socket.SHUT_RDWR)
 
-    def quiet_seconds(self) -> float:
-        """Return for how long nothing was written."""
-        return time.monotonic() - self.writes[-1][0] if self.writes else float("inf")
+    def note(self, asked: Asked) -> None:
+        """Note a request that is passed on."""
+        now = time.monotonic()
+        if asked.begins_turn:
+            self.turns.append(now)
+        if asked.is_write:
+            self.writes.append((now, f"{asked.method} {asked.path}"))
+
+    def has_rested(self, since: float) -> bool:
+        """Tell whether a whole turn of one service wrote nothing, since a `time.monotonic`.
+
+        The next turn's beginning is its end, however slow the machine is.
+        """
+        last_write = self.writes[-1][0] if self.writes else since
+        return sum(began > max(since, last_write) for began in self.turns) > 1
 
 
 @contextmanager
@@ -270,8 +296,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             case _:
                 pass
-        if asked.is_write:
-            self._proxy.writes.append((time.monotonic(), f"{asked.method} {asked.path}"))
+        self._proxy.note(asked)
         response = self._forward(asked, body)
         if asked.is_watch and response.status == http.HTTPStatus.OK:
             self._stream(response, fault)

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,25 +16,34 @@ from bench.api_proxy import ApiProxy
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["radixloom_operator.handlers", "radixloom_operator.cli"])
-RESYNC_SECONDS = 3
-"""What a watch that stalls without a word costs at most."""
+_RESYNC_SECONDS = 1
+"""What a watch that stalls without a word costs at most, and a retry."""
+
+
+_LEASE_SECONDS = 6
+_CHILDREN = threading.Lock()
+"""A start looks at all children of this process, one of which another thread may be closing."""
 
 
 class ForkedOperator:
-    """One operator behind a proxy; killed with its block."""
+    """One operator of one namespace, behind a proxy; killed with its block."""
 
-    def __init__(self, proxy: ApiProxy, log: Path, *, lease_namespace: str = "") -> None:
+    def __init__(
+        self, proxy: ApiProxy, log: Path, *, namespace: str, lease_namespace: str = ""
+    ) -> None:
         environment = {
             "KUBECONFIG": str(proxy.kubeconfig),
             "RADIXLOOM_OPERATOR_LEASE_NAMESPACE": lease_namespace,
-            "RADIXLOOM_OPERATOR_LEASE_SECONDS": "3",
+            "RADIXLOOM_OPERATOR_LEASE_SECONDS": str(_LEASE_SECONDS),
+            "RADIXLOOM_OPERATOR_NAMESPACES": namespace,
             "RADIXLOOM_OPERATOR_LIVENESS_PORT": "0",
-            "RADIXLOOM_OPERATOR_RESYNC_SECONDS": str(RESYNC_SECONDS),
+            "RADIXLOOM_OPERATOR_RESYNC_SECONDS": str(_RESYNC_SECONDS),
         }
         self._process = _CONTEXT.Process(target=_run, args=(environment, log), daemon=True)
 
     def __enter__(self) -> Self:
-        self._process.start()
+        with _CHILDREN:
+            self._process.start()
         return self
 
     def __exit__(
@@ -42,9 +52,10 @@ class ForkedOperator:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._process.kill()
-        self._process.join()
-        self._process.close()
+        with _CHILDREN:
+            self._process.kill()
+            self._process.join()
+            self._process.close()
 
     @property
     def is_alive(self) -> bool:

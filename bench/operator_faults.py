@@ -11,21 +11,20 @@ After every step of it the API server must hold the same objects.
 import argparse
 import functools
 import signal
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.api_proxy import ApiProxy, Policy, Seeded, api_proxy, killing, nothing
-from bench.forked_operator import RESYNC_SECONDS, ForkedOperator
+from bench.forked_operator import ForkedOperator
 from bench.operator_stage import LEASES, Stage, make_namespace, wait, world
 from hack.cluster.bare import BareCluster
 from radixloom_operator.connection import Connection
 
 Manifest = dict[str, Any]
 
-_QUIET_SECONDS = 2.5
-_CALM_SECONDS = RESYNC_SECONDS + 3.0
 _MOST_WRITES = 60
 """Of one step; more would be an operator that gets nowhere."""
 
@@ -64,17 +63,19 @@ def _with_policy(
     stage = Stage(admin, name)
     make_namespace(admin, name)
     outcomes: list[Manifest] = []
-    with api_proxy(cluster.kubeconfig) as proxy, ForkedOperator(proxy, folder / f"{name}.log"):
+    log = folder / f"{name}.log"
+    with api_proxy(cluster.kubeconfig) as proxy, ForkedOperator(proxy, log, namespace=name):
         for step in STEPS:
             proxy.policy = policy
             stage.apply(step)
             wait(f"{name}: {step} is done", stage.is_settled)
             # a watch may stall still: what it did not tell the next resync finds
             proxy.policy = nothing
-            wait(f"{name}: all is quiet", lambda: is_done(stage, proxy, _CALM_SECONDS))
+            is_over = functools.partial(is_done, stage, proxy, since=time.monotonic())
+            wait(f"{name}: nothing is left to do", is_over)
             outcomes.append(stage.outcome())
     injected = policy.injected if isinstance(policy, Seeded) else []
-    leaks = stage.leaks(folder / f"{name}.log")
+    leaks = stage.leaks(log)
     _end(stage)
     return Life(tuple(outcomes), len(injected), tuple(leaks))
 
@@ -98,15 +99,12 @@ def killed_after_every_write(cluster: BareCluster, admin: Connection, folder: Pa
 def _one_write_each(stage: Stage, proxy: ApiProxy, log: Path) -> int:
     """Start operators until one finds nothing to write; return how many were killed."""
     for kills in range(_MOST_WRITES):
-        with ForkedOperator(proxy, log) as operator:
+        with ForkedOperator(proxy, log, namespace=stage.namespace) as operator:
             proxy.policy = killing(functools.partial(operator.send, signal.SIGKILL))
-            started = time.monotonic()
+            is_over = functools.partial(is_done, stage, proxy, since=time.monotonic())
             wait(
                 "the operator is killed, or has nothing to do",
-                lambda operator=operator, started=started: (
-                    not operator.is_alive
-                    or (time.monotonic() - started > _QUIET_SECONDS and is_done(stage, proxy))
-                ),
+                lambda operator=operator, is_over=is_over: not operator.is_alive or is_over(),
             )
             if operator.is_alive:
                 return kills
@@ -117,28 +115,45 @@ def stopped_and_woken(cluster: BareCluster, admin: Connection, folder: Path) -> 
     """Stop the leader in the middle of a change; return what it wrote once another led."""
     stage = Stage(admin, "stopped")
     make_namespace(admin, stage.namespace)
+    operator = functools.partial(ForkedOperator, namespace=stage.namespace, lease_namespace=LEASES)
     with (
         api_proxy(cluster.kubeconfig) as first,
         api_proxy(cluster.kubeconfig) as second,
-        ForkedOperator(first, folder / "first.log", lease_namespace=LEASES) as old,
+        operator(first, folder / "first.log") as old,
     ):
+        stopped = threading.Event()
+        first.policy = stopping(old, stopped)
         stage.apply(STEPS[0])
-        wait("the first has begun", lambda: bool(first.writes))
-        old.send(signal.SIGSTOP)
-        with ForkedOperator(second, folder / "second.log", lease_namespace=LEASES):
+        wait("the first stands still", stopped.is_set)
+        with operator(second, folder / "second.log"):
             wait("the second has done it", lambda: bool(second.writes) and stage.is_settled())
             before = len(first.writes)
             old.send(signal.SIGCONT)
             stage.apply(STEPS[1])
-            wait("the second goes on", lambda: is_done(stage, second))
+            is_over = functools.partial(is_done, stage, second, since=time.monotonic())
+            wait("the second goes on", is_over)
         late = [what for _, what in first.writes[before:]]
     _end(stage)
     return late
 
 
-def is_done(stage: Stage, proxy: ApiProxy, quiet_seconds: float = _QUIET_SECONDS) -> bool:
-    """Tell whether the service is as it should be and nothing more is written."""
-    return stage.is_settled() and proxy.quiet_seconds() > quiet_seconds
+def stopping(operator: ForkedOperator, stopped: threading.Event) -> Policy:
+    """Stop an operator in the midst of a write.
+
+    There it waits for an answer. Anywhere else it may have asked its fence and not written yet,
+    and would: no client can close that moment.
+    """
+
+    def stop() -> None:
+        operator.send(signal.SIGSTOP)
+        stopped.set()
+
+    return killing(stop)
+
+
+def is_done(stage: Stage, proxy: ApiProxy, *, since: float) -> bool:
+    """Tell whether the service is as it should be and a whole turn found nothing to write."""
+    return stage.is_settled() and proxy.has_rested(since)
 
 
 def _end(stage: Stage) -> None:

@@ -5,6 +5,7 @@ they are there.
 """
 
 import base64
+import contextlib
 import json
 import threading
 import time
@@ -34,7 +35,8 @@ Manifest = dict[str, Any]
 
 NAME = "chat"
 LEASES = "radixloom-system"
-_LIMIT_SECONDS = 90.0
+_LIMIT_SECONDS = 180.0
+"""Many times what a step takes: a machine of two busy cores must not fail it."""
 _LOOK_SECONDS = 0.2
 _READY = {
     "phase": "Running",
@@ -212,19 +214,17 @@ def _play_kubelet(cluster: BareCluster, ended: threading.Event) -> None:
     config.load_kube_config(str(cluster.kubeconfig), client_configuration=settings)
     admin = Connection(client.ApiClient(settings))
     while not ended.wait(_LOOK_SECONDS):
-        for pod in admin.request("GET", "/api/v1/pods")["items"]:
-            if pod["status"].get("phase") != "Running":
-                _tell_ready(admin, pod["metadata"])
+        # a pod was replaced meanwhile, or a busy API server did not answer: the next look tells
+        with contextlib.suppress(ClusterError):
+            for pod in admin.request("GET", "/api/v1/pods")["items"]:
+                if pod["status"].get("phase") != "Running":
+                    _tell_ready(admin, pod["metadata"])
 
 
 def _tell_ready(admin: Connection, pod: Manifest) -> None:
     path = f"/api/v1/namespaces/{pod['namespace']}/pods/{pod['name']}/status"
     body = {"metadata": {"uid": pod["uid"]}, "status": _READY}
-    try:
-        admin.request("PATCH", path, body=body, content_type="application/merge-patch+json")
-    except ClusterError as error:
-        if error.status not in (404, 409):  # it was replaced meanwhile
-            raise
+    admin.request("PATCH", path, body=body, content_type="application/merge-patch+json")
 
 
 def wait(what: str, look: Callable[[], bool]) -> None:

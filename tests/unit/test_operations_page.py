@@ -16,7 +16,13 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 ALERTS = yaml.safe_load((ROOT / "charts" / "radixloom" / "files" / "alerts.yaml").read_text())
 REASONS = {one.value for one in PodReason} - {PodReason.READY.value} | {DEADLINE, ROLLED_BACK}
-POOL = (gateways.MISSING, gateways.NOT_APPLIED, gateways.NOT_ACCEPTED, gateways.NO_GATEWAY)
+POOL = (
+    gateways.MISSING,
+    gateways.NOT_APPLIED,
+    gateways.NOT_ACCEPTED,
+    gateways.NOT_REMOVED,
+    gateways.NO_GATEWAY,
+)
 INACTIVE = (decision.OWNED, decision.UNKNOWN, decision.TO_ZERO, decision.SILENT)
 
 
