@@ -20,7 +20,6 @@ _RESYNC_SECONDS = 1
 """What a watch that stalls without a word costs at most, and a retry."""
 
 
-_LEASE_SECONDS = 6
 _CHILDREN = threading.Lock()
 """A start looks at all children of this process, one of which another thread may be closing."""
 
@@ -34,7 +33,6 @@ class ForkedOperator:
         environment = {
             "KUBECONFIG": str(proxy.kubeconfig),
             "RADIXLOOM_OPERATOR_LEASE_NAMESPACE": lease_namespace,
-            "RADIXLOOM_OPERATOR_LEASE_SECONDS": str(_LEASE_SECONDS),
             "RADIXLOOM_OPERATOR_NAMESPACES": namespace,
             "RADIXLOOM_OPERATOR_LIVENESS_PORT": "0",
             "RADIXLOOM_OPERATOR_RESYNC_SECONDS": str(_RESYNC_SECONDS),

@@ -13,6 +13,9 @@ import functools
 import signal
 import threading
 import time
+from collections.abc import Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,8 @@ from radixloom_operator.connection import Connection
 
 Manifest = dict[str, Any]
 
+_AT_ONCE = 5
+"""Lives; more would wait for the processors."""
 _MOST_WRITES = 60
 """Of one step; more would be an operator that gets nowhere."""
 
@@ -45,6 +50,32 @@ class Life:
     disturbances: int
     leaks: tuple[str, ...] = ()
     """Where a secret was told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lives:
+    """All lives, as they are lived."""
+
+    undisturbed: Future[Life]
+    """The one that others are compared with."""
+    killed: Future[Life]
+    faulty: dict[int, Future[Life]]
+    """By seed."""
+    stopped: Future[list[str]]
+
+
+@contextmanager
+def lives(
+    cluster: BareCluster, admin: Connection, folder: Path, seeds: Iterable[int]
+) -> Generator[Lives]:
+    """Live side by side, in namespaces with operators of their own, which wait most of the time."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        yield Lives(
+            undisturbed=pool.submit(undisturbed, cluster, admin, folder),
+            killed=pool.submit(killed_after_every_write, cluster, admin, folder),
+            stopped=pool.submit(stopped_and_woken, cluster, admin, folder),
+            faulty={one: pool.submit(with_faults, cluster, admin, folder, one) for one in seeds},
+        )
 
 
 def undisturbed(cluster: BareCluster, admin: Connection, folder: Path) -> Life:
@@ -179,25 +210,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
     options = parser.parse_args()
-    with world() as (cluster, admin):
-        folder = cluster.kubeconfig.parent
-        expected = undisturbed(cluster, admin, folder)
-        life = killed_after_every_write(cluster, admin, folder)
-        _report("kill -9 after every write", life, expected)
-        for seed in range(options.seeds):
-            life = with_faults(cluster, admin, folder, seed)
-            _report(f"seed {seed}", life, expected)
-        late = stopped_and_woken(cluster, admin, folder)
-        print(f"| SIGSTOP, another leads, SIGCONT | {len(late)} late writes |")
-        if late:
-            raise SystemExit(f"one that leads no more writes nothing, found {late[:3]}")
+    with world() as where, lives(*where, where[0].kubeconfig.parent, range(options.seeds)) as lived:
+        expected = lived.undisturbed.result()
+        found = _report("kill -9 after every write", lived.killed.result(), expected)
+        late = lived.stopped.result()
+        print(f"| SIGSTOP, another leads, SIGCONT | 1 | {late or 'no late write'} |", flush=True)
+        for seed, life in lived.faulty.items():
+            found += _report(f"seed {seed}", life.result(), expected)
+    if found or late:
+        raise SystemExit("\n".join([*found, *late]))
 
 
-def _report(what: str, life: Life, expected: Life) -> None:
+def _report(what: str, life: Life, expected: Life) -> list[str]:
     found = differences(life, expected)
     print(f"| {what} | {life.disturbances} | {found or 'the same end'} |", flush=True)
-    if found:
-        raise SystemExit("\n".join(found))
+    return found
 
 
 if __name__ == "__main__":

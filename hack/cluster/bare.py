@@ -68,7 +68,7 @@ def bare_cluster(*, with_controllers: bool = True) -> Generator[BareCluster, Non
             _start(layout, audit_log, with_controllers=with_controllers)
             yield BareCluster(layout.kubeconfig, audit_log, layout.processes)
         finally:
-            processes.end(processes.recorded(layout.processes).values(), grace_seconds=5)
+            processes.end(processes.recorded(layout.processes).values(), grace_seconds=1)
 
 
 def _start(layout: Layout, audit_log: Path, *, with_controllers: bool) -> None:
