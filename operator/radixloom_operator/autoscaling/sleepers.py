@@ -1,8 +1,8 @@
 """Services without slices, whose routers are asked again and again whether a request waits.
 
-A turn costs reads of the API server, so those that sleep are not given one until somebody asks for
-them: only their routers are looked at, at the addresses that the last turn saw. Routers that come
-or go bring a turn about by themselves.
+A turn costs reads of the API server, too many for a look each second: between turns, only the
+routers of those that sleep are looked at, at the addresses that the last turn saw. Routers that
+come or go bring a turn about by themselves.
 """
 
 import threading
