@@ -6,6 +6,7 @@ A handful of what `make soak` does at length.
 import pytest
 
 from bench import operator_faults, operator_stage
+from hack.cluster.layout import Layout
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600, func_only=True)]
 
@@ -18,6 +19,8 @@ SEEDS = (1, 2)
 @pytest.fixture(scope="module")
 def lives(tmp_path_factory):
     """Lives that are lived while the tests wait for them."""
+    if not (Layout.default().binaries / "kube-apiserver").exists():
+        pytest.skip("no API server to start, as with kind: `python -m hack.cluster binaries`")
     folder = tmp_path_factory.mktemp("operators")
     with operator_stage.world() as world, operator_faults.lives(*world, folder, SEEDS) as found:
         yield found
