@@ -25,6 +25,7 @@ from radixloom_operator.demand import Demand
 from radixloom_operator.execution import Work
 from radixloom_operator.naming import Key
 from radixloom_operator.observed import Observed
+from radixloom_operator.pod_state import is_ready
 from radixloom_operator.times import write_time
 
 
@@ -81,10 +82,10 @@ class Autoscaler:
         if policy.min_replicas > 0:
             return None
         key = Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
-        routers = router_addresses(self.cluster.routers(key))
-        if replicas == 0:
-            self.meter.sleepers.put(key, routers)
-        return self.meter.demand(routers)
+        pods = self.cluster.routers(key)
+        if replicas == 0:  # all sleepers wait for one that does not answer
+            self.meter.sleepers.put(key, router_addresses(filter(is_ready, pods)))
+        return self.meter.demand(router_addresses(pods))
 
 
 def _story(policy: Autoscaling, replicas: int, verdict: Verdict, loads: Loads) -> str:

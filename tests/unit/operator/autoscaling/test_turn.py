@@ -173,7 +173,10 @@ class Sleepy(Busy):
         self.store.objects[path] = {
             "metadata": {"name": "chat-router-1", "labels": router_selector("chat")},
             "spec": {"containers": [{"ports": [{"name": "http", "containerPort": router.port}]}]},
-            "status": {"podIP": "127.0.0.1"},
+            "status": {
+                "podIP": "127.0.0.1",
+                "conditions": [{"type": "Ready", "status": "True"}],
+            },
         }
         self.begin(leader, autoscaling=policy, routing={"mode": "Router"}, **spec)
 
@@ -207,6 +210,17 @@ def test_the_last_slice_goes_when_nobody_asks_and_comes_back_for_a_request(sleep
     assert (sleepy.replicas, sleepy.condition("Ready")) == (1, ("True", "Serving"))
     assert not sleepy.is_wanted()
     assert sleepy.told().count("Autoscaled") == 2
+
+
+def test_a_router_that_is_not_ready_is_asked_in_turns_alone(sleepy, leader, router):
+    sleepy.begin_with(leader, router, replicas=0)
+    (condition,) = sleepy.store.find("pods", "chat-router-1")["status"]["conditions"]
+    condition["status"] = "False"
+    sleepy.look()
+    router.hold(1)
+    assert not sleepy.is_wanted()
+    sleepy.look()
+    assert sleepy.replicas == 1
 
 
 def test_a_service_that_sleeps_costs_no_writes(sleepy, leader, router):
