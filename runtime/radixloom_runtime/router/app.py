@@ -138,7 +138,7 @@ class RouterApp:
         """Raise an error of the client's unless the request may be passed on."""
         path = request.scope["path"]
         try:
-            self._admission.keys.check(path, request.headers)
+            self._admission.keys.check(request.method, path, request.headers)
         except UnauthorizedError:
             self._metrics.refused.labels("no_key").inc()
             raise

@@ -72,7 +72,7 @@ class Frame:
         # Probes and scrapes are not in flight: a drain does not wait for them.
         is_work = scope["method"] == "POST"
         try:
-            self._keys.check(scope["path"], Headers(scope=scope))
+            self._keys.check(scope["method"], scope["path"], Headers(scope=scope))
             with self._lifecycle.request() if is_work else contextlib.nullcontext():
                 await self._app(scope, receive, send_noting)
         except UnauthorizedError as error:

@@ -21,7 +21,8 @@ from radixloom_runtime.settings import ENV_PREFIX
 OPEN_PATHS = frozenset({"/healthz", "/startupz", "/readyz", "/metrics", "/version"})
 """Probes and scrapes carry no key."""
 _CONSOLE, _CONSOLE_FILES = "/", "/console/"
-"""Nor do links to a page, which asks for one itself."""
+"""Nor do links to a page, which asks for one itself; whatever else is sent there needs one."""
+_READING = frozenset({"GET", "HEAD"})
 
 _BEARER = "bearer "
 
@@ -47,10 +48,10 @@ class Keys:
         self._own = _digests(keys)
         self._digests = self._own + (_digests(file.read(clock())) if file else ())
 
-    def check(self, path: str, headers: Headers) -> None:
+    def check(self, method: str, path: str, headers: Headers) -> None:
         """Raise `UnauthorizedError` unless a request to `path` may be answered."""
         self._follow_file()
-        if not self._digests or _is_open(path):
+        if not self._digests or _is_open(method, path):
             return
         presented = presented_key(headers)
         if not presented:
@@ -72,8 +73,12 @@ class Keys:
             self._digests = self._own + _digests(news)
 
 
-def _is_open(path: str) -> bool:
-    return path in OPEN_PATHS or path == _CONSOLE or path.startswith(_CONSOLE_FILES)
+def _is_open(method: str, path: str) -> bool:
+    if path in OPEN_PATHS:
+        return True
+    # A POST is what routers hold, and bring a replica for: not for somebody without a key.
+    is_of_console = path == _CONSOLE or path.startswith(_CONSOLE_FILES)
+    return is_of_console and method in _READING
 
 
 def presented_key(headers: Headers) -> str:

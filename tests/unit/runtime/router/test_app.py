@@ -217,6 +217,14 @@ def test_without_one_of_its_keys_nobody_passes(leaders: Pair, tmp_path: Path):
             assert running.client.get("/v1/models", headers=headers).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/", "/console/app.js"])
+def test_a_post_to_the_page_needs_a_key_so_that_it_waits_for_no_replica(tmp_path: Path, path: str):
+    (tmp_path / "keys").write_text("sk-one\n")
+    with RouterServer(["http://127.0.0.1:1"], api_key_file=tmp_path / "keys") as running:
+        assert running.client.post(path).status_code == 401
+        assert running.client.get(path).status_code == 503
+
+
 def test_a_host_header_does_not_pass_for_an_open_path(leaders: Pair, tmp_path: Path):
     (tmp_path / "keys").write_text("sk-one\n")
     with router(*leaders, api_key_file=tmp_path / "keys") as running:

@@ -65,6 +65,12 @@ def test_whatever_else_is_read_needs_one(locked: HttpServer, path: str):
     assert locked.client.get(f"{locked.url}{path}").status_code == 401
 
 
+@pytest.mark.parametrize("path", ["/", "/console/app.js"])
+def test_the_page_is_read_without_a_key_and_nothing_is_sent_to_it(locked: HttpServer, path: str):
+    assert locked.client.get(path).status_code == 200
+    assert locked.client.post(path, content=b"x").status_code == 401
+
+
 def test_openais_client_sees_its_own_kind_of_error(locked: HttpServer):
     with (
         openai.OpenAI(base_url=f"{locked.url}/v1", api_key=WRONG, max_retries=0) as client,
