@@ -9,6 +9,7 @@ from radixloom_runtime.router.metrics import RouterMetrics
 
 ENDPOINTS = frozenset(
     {"/v1/chat/completions", "/v1/completions", "/v1/models", "/v1/messages", "/v1/responses"}
+    | {"/v1/messages/count_tokens", "/v1/embeddings", "/v1/score", "/v1/rerank"}
     | {"/generate", "/tokenize", "/detokenize"}
     | {"/healthz", "/startupz", "/readyz", "/metrics", "/version"}
 )
