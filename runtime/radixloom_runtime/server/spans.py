@@ -86,13 +86,15 @@ def phases_of(exchange: Exchange) -> list[Phase]:
     if exchange.asked is None:
         return []
     work = exchange.asked.generation
-    edges = (work.started_at, work.scheduled_at, work.first_token_at)
-    known = [edge for edge in edges if edge is not None]
-    ends = [*known[1:], work.last_token_at or exchange.ended]
-    return [
-        Phase(name, began, ended)
-        for name, began, ended in zip(("queue", "prefill", "decode"), known, ends, strict=False)
-    ]
+    begins = {
+        "queue": work.started_at,
+        "prefill": work.scheduled_at,
+        "decode": work.first_token_at,
+    }
+    # What was ended in the queue has neither of the others, or no prefill.
+    known = [(name, began) for name, began in begins.items() if began is not None]
+    ends = [*(began for _, began in known[1:]), work.last_token_at or exchange.ended]
+    return [Phase(name, began, ended) for (name, began), ended in zip(known, ends, strict=True)]
 
 
 def _of_model(path: str, asked: Asked) -> dict[str, Attribute]:

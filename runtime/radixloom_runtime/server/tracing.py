@@ -44,19 +44,20 @@ class Tracing:
         self._exporter = exporter
         self._tracer = provider.get_tracer("radixloom", __version__)
         self._propagator = TraceContextTextMapPropagator()
-        # Requests are timed on the monotonic clock, and spans carry the time of day.
-        self._epoch = time.time_ns() - time.monotonic_ns()
 
     def record(self, exchange: Exchange) -> None:
         """Tell of a request, unless the client's trace or the sampler leaves it out."""
         from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 
+        # Requests are timed on the monotonic clock, and spans carry the time of day, which may have
+        # been set since the start.
+        epoch = time.time_ns() - time.monotonic_ns()
         span = self._tracer.start_span(
             spans.name_of(exchange),
             self._propagator.extract(exchange.headers),
             SpanKind.SERVER,
             spans.attributes_of(exchange),
-            start_time=self._at(exchange.began),
+            start_time=_at(exchange.began, epoch),
         )
         if not span.is_recording():
             return
@@ -64,9 +65,9 @@ class Tracing:
             span.set_status(StatusCode.ERROR)
         inside = set_span_in_context(span)
         for phase in spans.phases_of(exchange):
-            part = self._tracer.start_span(phase.name, inside, start_time=self._at(phase.began))
-            part.end(self._at(phase.ended))
-        span.end(self._at(exchange.ended))
+            part = self._tracer.start_span(phase.name, inside, start_time=_at(phase.began, epoch))
+            part.end(_at(phase.ended, epoch))
+        span.end(_at(exchange.ended, epoch))
 
     def close(self) -> None:
         """Send what is left; waits for it, and so belongs into a thread."""
@@ -75,9 +76,6 @@ class Tracing:
         self._provider.shutdown()
         giving_up.cancel()
         giving_up.join()
-
-    def _at(self, seconds: float) -> int:
-        return self._epoch + int(seconds * _NANOSECONDS)
 
 
 def load(endpoint: str | None) -> Tracing | None:
@@ -102,3 +100,7 @@ def load(endpoint: str | None) -> Tracing | None:
     exporter = OTLPSpanExporter(endpoint=url)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     return Tracing(provider, exporter)
+
+
+def _at(seconds: float, epoch: int) -> int:
+    return epoch + int(seconds * _NANOSECONDS)

@@ -4,6 +4,7 @@ import itertools
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,16 +12,22 @@ from typing import Any
 import httpx
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from starlette.datastructures import Headers
 from support.http_server import HttpServer, echo_engine
 from support.otlp_collector import OtlpCollector, attributes
 
 from radixloom_runtime import __version__
 from radixloom_runtime.server import tracing
+from radixloom_runtime.server.spans import Exchange
 
 MODEL = "tiny_tokenizer"
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 BODY = {"model": MODEL, "prompt": "a b c", "max_tokens": 3, "temperature": 0.5}
 COMPLETIONS = "/v1/completions"
+HOUR_NS = 3600 * 10**9
 
 
 @dataclass(frozen=True)
@@ -184,6 +191,21 @@ def test_a_collector_that_is_away_holds_up_neither_answers_nor_the_end(
         assert ask(server.client, "any").is_success
         server.stop()
         assert server.wait_outcome() == 0
+
+
+def test_spans_tell_the_time_of_day_as_it_is_set_now(monkeypatch: pytest.MonkeyPatch):
+    exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    telling = tracing.Tracing(provider, exporter)
+    set_on = time.time_ns() + HOUR_NS
+    monkeypatch.setattr(time, "time_ns", lambda: set_on)
+    now = time.monotonic()
+    exchange = Exchange("POST", "/x", Headers({}), "one", 200, now - 2, now, asked=None)
+    telling.record(exchange)
+    provider.shutdown()
+    [span] = exporter.get_finished_spans()
+    assert span.start_time is not None
+    assert set_on - 62 * 10**9 < span.start_time < set_on
 
 
 def test_without_an_endpoint_what_makes_and_sends_spans_is_not_loaded():
