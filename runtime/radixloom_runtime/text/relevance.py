@@ -17,7 +17,7 @@ _SYSTEM = (
 )
 _BEFORE = f"<|im_start|>system\n{_SYSTEM}<|im_end|>\n<|im_start|>user\n"
 _AFTER = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
-_MARKS = ("<|im_start|>", "<|im_end|>", "<think>", "</think>")
+_MARKS = {"<|im_start|>", "<|im_end|>", "<think>", "</think>"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Judge:
             f"<Instruct>: {instruction or DEFAULT_INSTRUCTION}\n<Query>: {query}\n"
             f"<Document>: {document}"
         )
-        if all(mark in self.tokenizer.marks for mark in _MARKS):
+        if self.tokenizer.marks.keys() >= _MARKS:
             parts = (_BEFORE, asked, _AFTER)  # split one by one, as the model was trained
             return [token_id for part in parts for token_id in self._encode(part)]
         if self.template is None:

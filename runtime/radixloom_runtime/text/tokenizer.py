@@ -77,6 +77,10 @@ def load(folder: Path) -> Tokenizer:
     """
     config = read_json(folder / "tokenizer_config.json")
     backend = _backend(folder)
+    # Kept from training in some files, of embedding models most of all: texts would be cut, or
+    # filled up, and nobody told.
+    backend.no_truncation()
+    backend.no_padding()
     special_tokens = _special_tokens(config)
     return Tokenizer(backend, _eos_ids(folder, backend, special_tokens), special_tokens)
 

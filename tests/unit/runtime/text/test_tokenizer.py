@@ -47,6 +47,15 @@ def test_special_tokens_are_strings_or_objects_with_content(folder: Path):
     assert tokenizer.load(folder).special_tokens == {"eos_token": "<|im_end|>"}
 
 
+def test_texts_are_neither_cut_nor_filled_up_as_in_training(folder: Path):
+    trained = tokenizer.load(folder).backend
+    trained.enable_truncation(2)
+    trained.enable_padding(length=9)
+    trained.save(str(folder / "tokenizer.json"))
+    ids = tokenizer.load(folder).encode("To be, or not to be", add_special_tokens=True)
+    assert ids == tiny_tokenizer().encode("To be, or not to be", add_special_tokens=True)
+
+
 def test_a_broken_file_is_a_model_error_that_names_it(folder: Path):
     (folder / "tokenizer.json").write_text("{")
     with pytest.raises(ModelError, match=r"tokenizer\.json cannot be read"):
