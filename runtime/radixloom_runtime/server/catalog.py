@@ -100,6 +100,10 @@ def locate(settings: RuntimeSettings) -> RuntimeSettings:
             f" {folder}; `radixloom fetch` makes one"
         )
     name = settings.served_model_name or (folder.stem if folder == gguf else folder.resolve().name)
+    if name in settings.adapters:
+        raise ConfigurationError(
+            f"lora {name!r} has the model's own name, so that nobody could ask for it; choose another"
+        )
     return settings.model_copy(update={"model": folder, "served_model_name": name})
 
 

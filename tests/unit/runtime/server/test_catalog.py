@@ -47,6 +47,14 @@ def test_a_folder_without_config_is_no_checkpoint(tmp_path: Path):
         catalog.locate(RuntimeSettings(model=tmp_path))
 
 
+def test_an_adapter_may_not_have_the_models_name():
+    settings = RuntimeSettings(model=FOLDER, lora=("tiny_tokenizer=/adapters/one",))
+    with pytest.raises(ConfigurationError, match="'tiny_tokenizer' has the model's own name"):
+        catalog.locate(settings)
+    named = settings.model_copy(update={"served_model_name": "mine"})
+    assert catalog.locate(named).served_model_name == "mine"
+
+
 def test_sampling_defaults_are_the_checkpoints(tmp_path: Path):
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (tmp_path / name).write_bytes((FOLDER / name).read_bytes())
