@@ -6,7 +6,7 @@ export OPENAI_BASE_URL=http://127.0.0.1:8000/v1 OPENAI_API_KEY=unused
 from openai import OpenAI
 
 client = OpenAI()
-[model] = client.models.list()
+model = client.models.list().data[0]  # adapters come behind it
 
 question = {"role": "user", "content": "What is the capital of France?"}
 chunks = client.chat.completions.create(

@@ -18,7 +18,7 @@ class Person(BaseModel):
 
 
 client = OpenAI()
-[model] = client.models.list()
+model = client.models.list().data[0]  # adapters come behind it
 
 answer = client.chat.completions.parse(
     model=model.id,

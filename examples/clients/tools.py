@@ -30,7 +30,7 @@ def weather(city: str) -> str:
 
 
 client = OpenAI()
-[model] = client.models.list()
+model = client.models.list().data[0]  # adapters come behind it
 messages = [{"role": "user", "content": "What is the weather in Paris?"}]
 
 # The function is named, so that even a small model calls it; leave tool_choice to larger ones.
