@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Run the folders of tests given, having brought what slow and e2e tests need: the demo model, a
-# browser, a cluster (KUBECONFIG's, else the local one) and the images in it. Unit tests run on all cores, e2e
-# tests one after another: they share the cluster.
+# browser or curl, a cluster (KUBECONFIG's, else the local one) and the images in it. Unit tests run
+# on all cores, e2e tests one after another: they share the cluster.
 #
 # Long steps happen here and not in a fixture, so that their progress shows. A local cluster that was
 # not up before is taken down afterwards.
@@ -23,7 +23,12 @@ if [ "${KUBECONFIG:-$local}" = "$local" ]; then
   "$python" -m hack.images load >/dev/null
 fi
 .venv/bin/radixloom fetch demo >/dev/null
-"$python" -m hack.browser >/dev/null
+for tests in "$@"; do
+  case $tests in
+  tests/unit*) "$python" -m hack.browser >/dev/null ;;
+  tests/clients*) "$python" -m hack.programs curl >/dev/null ;;
+  esac
+done
 failed=0
 for tests in "$@"; do
   workers=0

@@ -102,7 +102,8 @@ def locate(settings: RuntimeSettings) -> RuntimeSettings:
     name = settings.served_model_name or (folder.stem if folder == gguf else folder.resolve().name)
     if name in settings.adapters:
         raise ConfigurationError(
-            f"lora {name!r} has the model's own name, so that nobody could ask for it; choose another"
+            f"lora {name!r} has the model's own name, so that nobody could ask for it; choose"
+            " another, or another served_model_name"
         )
     return settings.model_copy(update={"model": folder, "served_model_name": name})
 
