@@ -8,20 +8,28 @@ import hashlib
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from hack.clients.matrix import Client
 from radixloom_runtime.settings import cache_folder
 
+MAKE_SECONDS = 900.0
+"""For an environment as a whole: the largest is 800 MB of downloads."""
 SCRIPTS = Path(__file__).parents[2] / "tests" / "clients"
 _BARE_FOR_PYTHON = "3.13"
 """What is had without what it asks for may ask for a newer Python than runs it, too."""
 
 
+class EnvironmentMissingError(Exception):
+    """What a client needs could not be had."""
+
+
 def command(client: Client) -> list[str]:
     """Return how a client's script is run, once all is there that it needs.
 
-    Raises: `subprocess.CalledProcessError` where an index has not what is wanted.
+    Raises: `EnvironmentMissingError` where an index has not what is wanted, or is not reached.
     """
     if not client.packages:
         return [sys.executable, str(SCRIPTS / client.script)]
@@ -34,7 +42,8 @@ def command(client: Client) -> list[str]:
 
 
 def _made(client: Client) -> Path:
-    wanted = "\n".join((*client.packages, *client.bare_packages, *client.node_packages))
+    packages = (*client.packages, *client.bare_packages, *client.node_packages)
+    wanted = "\n".join((sys.base_prefix, *packages))  # another Python makes another environment
     digest = hashlib.sha256(wanted.encode()).hexdigest()[:8]
     folder = cache_folder() / "clients" / f"{Path(client.script).stem}-{digest}"
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -49,14 +58,34 @@ def _made(client: Client) -> Path:
 def _make(client: Client, folder: Path) -> None:
     uv = str(Path(sys.executable).with_name("uv"))
     install = [uv, "pip", "install", "--quiet", f"--python={folder}"]
-    _run(uv, "venv", "--quiet", "--clear", f"--python={sys.executable}", str(folder))
-    _run(*install, *client.packages)
+    print(f"→ making the environment of {client.name} in {folder}", file=sys.stderr)
+    deadline = time.monotonic() + MAKE_SECONDS
+    _run([uv, "venv", "--quiet", "--clear", f"--python={sys.executable}", str(folder)], deadline)
+    _run([*install, *client.packages], deadline)
     if client.bare_packages:
-        _run(*install, "--no-deps", f"--python-version={_BARE_FOR_PYTHON}", *client.bare_packages)
+        bare = ("--no-deps", f"--python-version={_BARE_FOR_PYTHON}", *client.bare_packages)
+        _run([*install, *bare], deadline)
     if client.node_packages:
-        npm = (str(folder / "bin" / "npm"), "install", "--silent", "--no-audit", "--no-fund")
-        _run(*npm, f"--prefix={folder}", *client.node_packages)
+        npm = (str(folder / "bin" / "npm"), "install", "--no-audit", "--no-fund")
+        _run([*npm, "--loglevel=error", f"--prefix={folder}", *client.node_packages], deadline)
 
 
-def _run(*arguments: str) -> None:
-    subprocess.run(arguments, check=True)
+def _run(arguments: Sequence[str], deadline: float) -> None:
+    told = " ".join(arguments)
+    try:
+        done = subprocess.run(
+            arguments,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=max(0.0, deadline - time.monotonic()),
+        )
+    except subprocess.TimeoutExpired as error:
+        raise EnvironmentMissingError(
+            f"{told} had not ended {MAKE_SECONDS:g} s after the environment was begun; is its index"
+            " reached?"
+        ) from error
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip())[-2000:]
+        raise EnvironmentMissingError(f"{told} failed: {said}")

@@ -4,7 +4,6 @@ SmolLM2's own has none, so that a request with tools is refused; the weights are
 """
 
 import contextlib
-import os
 import signal
 import socket
 import subprocess
@@ -21,6 +20,7 @@ from hack.clients.trying import Target
 from radixloom_runtime.settings import DEMO_MODEL, cache_folder
 
 START_SECONDS = 600.0
+STOP_SECONDS = 60.0
 SIZES = ("--max-running-requests=4", "--step-tokens=64", "--kv-cache-tokens=4096")
 """Few and small shapes are compiled."""
 
@@ -59,7 +59,6 @@ def _running(folder: Path, log: Path) -> "Generator[tuple[subprocess.Popen[bytes
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, "--host=127.0.0.1", f"--port={port}", *SIZES],
-            env={**os.environ},
             stdout=output,
             stderr=output,
         )
@@ -67,7 +66,10 @@ def _running(folder: Path, log: Path) -> "Generator[tuple[subprocess.Popen[bytes
         yield process, f"http://127.0.0.1:{port}"
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        try:
+            process.wait(STOP_SECONDS)
+        finally:
+            process.kill()
 
 
 def _wait(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:

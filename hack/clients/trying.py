@@ -3,8 +3,10 @@
 A script writes a JSON object a line: `{"tried": "stream", "version": "3.57.0", "error": null}`.
 """
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,21 +61,26 @@ def ask(client: Client, target: Target) -> Row:
     """Run a client's script against a server."""
     try:
         command = environments.command(client)
-        done = subprocess.run(
-            command,
-            env=_environment(target),
-            capture_output=True,
-            text=True,
-            timeout=ATTEMPT_SECONDS,
-            check=False,
-        )
-    except subprocess.CalledProcessError as error:
+    except environments.EnvironmentMissingError as error:
         return Row(client, (), f"its environment could not be made: {error}")
-    except subprocess.TimeoutExpired:
-        return Row(client, (), f"no end after {ATTEMPT_SECONDS:.0f} s")
-    attempts = tuple(map(_attempt, filter(_is_report, done.stdout.splitlines())))
-    has_ended = done.returncode == 0 or any(each.error for each in attempts)
-    problem = None if has_ended else f"exit code {done.returncode}: {done.stderr[-2000:]}"
+    script = subprocess.Popen(
+        command,
+        env=_environment(target),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # some start processes of their own, which are to end with them
+    )
+    try:
+        said, complaints = script.communicate(timeout=ATTEMPT_SECONDS)
+    except subprocess.TimeoutExpired as late:
+        return Row(client, _attempts(_text(late.stdout)), f"no end after {ATTEMPT_SECONDS:g} s")
+    finally:
+        _end(script)
+    attempts = _attempts(said)
+    has_ended = script.returncode == 0 or any(each.error for each in attempts)
+    problem = None if has_ended else f"exit code {script.returncode}: {complaints[-2000:]}"
     return Row(client, attempts, problem)
 
 
@@ -107,8 +114,19 @@ def _environment(target: Target) -> dict[str, str]:
     }
 
 
-def _is_report(line: str) -> bool:
-    return line.startswith(_PREFIX)
+def _end(script: "subprocess.Popen[str]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(script.pid, signal.SIGKILL)
+    script.communicate()
+
+
+def _text(said: str | bytes | None) -> str:
+    """Read what a script said in time: bytes, whatever `text` asks for."""
+    return said.decode(errors="replace") if isinstance(said, bytes) else said or ""
+
+
+def _attempts(said: str) -> tuple[Attempt, ...]:
+    return tuple(_attempt(line) for line in said.splitlines() if line.startswith(_PREFIX))
 
 
 def _attempt(line: str) -> Attempt:

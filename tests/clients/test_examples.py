@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hack.clients import served
 from hack.clients.trying import Target
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +23,12 @@ SAID = {
 }
 """Script to what it prints."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+EXAMPLE_SECONDS = 120.0
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(served.START_SECONDS + EXAMPLE_SECONDS + 60),
+]
 
 
 def test_every_example_is_run_and_named_in_the_list_of_them():
@@ -36,7 +42,12 @@ def test_an_example_prints_what_it_is_there_for(name: str, target: Target):
     given = {"OPENAI_BASE_URL": f"{target.url}/v1", "OPENAI_API_KEY": "unused"}
     command = [COMMANDS[Path(name).suffix], str(EXAMPLES / name)]
     done = subprocess.run(
-        command, env={**os.environ, **given}, capture_output=True, text=True, check=False
+        command,
+        env={**os.environ, **given},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=EXAMPLE_SECONDS,
     )
     assert done.returncode == 0, done.stderr
     assert re.search(SAID[name], done.stdout, re.MULTILINE), done.stdout

@@ -1,10 +1,14 @@
 """What is made of the reports of clients' scripts; the clients themselves: tests/clients."""
 
+import contextlib
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from hack.clients import trying
+from hack.clients import environments, trying
 from hack.clients.environments import SCRIPTS
 from hack.clients.matrix import CLIENTS, Client
 
@@ -57,6 +61,69 @@ def test_a_script_that_does_not_come_to_its_end_is_no_good_row(
 
 def test_a_script_that_tried_nothing_is_no_good_row(tmp_path: Path):
     assert not ask(tmp_path, "").is_good
+
+
+@pytest.mark.slow
+def test_a_script_without_an_end_is_ended_with_all_that_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(trying, "ATTEMPT_SECONDS", 5.0)
+    child = "subprocess.Popen(['sleep', '600'])"
+    lines = [
+        "import pathlib, subprocess, time",
+        f"pathlib.Path({str(tmp_path / 'child')!r}).write_text(str({child}.pid))",
+        """print('{"tried": "chat", "version": "1", "error": null}', flush=True)""",
+        "time.sleep(600)",
+    ]
+    row = ask(tmp_path, "\n".join(lines))
+    assert not row.is_good
+    assert [each.tried for each in row.attempts] == ["chat"]
+    assert "no end after 5 s" in trying.table([row])
+    wait_gone(int((tmp_path / "child").read_text()))
+
+
+def wait_gone(pid: int) -> None:
+    """Wait until a process has ended, whoever takes note of it."""
+    status = Path(f"/proc/{pid}/status")
+    deadline = time.monotonic() + 20
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        while "State:\tZ" not in status.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], trying.Row]:
+    """Asks by a client that has to be brought first, by a `uv` of the test's own."""
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def ask_with(script: str) -> trying.Row:
+        uv = tmp_path / "bin" / "uv"
+        uv.parent.mkdir()
+        uv.write_text(f"#!/bin/sh\n{script}\n")
+        uv.chmod(0o755)
+        return trying.ask(Client("some", "some.py", packages=("some",)), TARGET)
+
+    return ask_with
+
+
+def test_what_an_index_says_is_told_where_an_environment_cannot_be_made(
+    index: Callable[[str], trying.Row],
+):
+    problem = index("echo 'no such package' >&2; exit 2").problem
+    assert problem is not None
+    assert "could not be made" in problem
+    assert problem.endswith("failed: no such package")
+
+
+def test_an_index_is_not_waited_for_without_end(
+    index: Callable[[str], trying.Row], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(environments, "MAKE_SECONDS", 0.2)
+    problem = index("exec sleep 600").problem
+    assert problem is not None
+    assert "had not ended 0.2 s after" in problem
 
 
 def test_every_script_is_of_one_client():
