@@ -54,6 +54,15 @@ class HttpServer(ThreadedServer):
             time.sleep(0.02)
         return response
 
+    def until_running(self, count: int) -> None:
+        """Wait until the engine has so many choices, and says that it runs them.
+
+        What it says alone may be of before: it reports a few times a second.
+        """
+        engine = self._supervisor.service.engine
+        name = "radixloom:num_running_reqs"
+        self.poll("/metrics", lambda _: engine.num_open == count and self.metric(name) == count)
+
     @override
     def __enter__(self) -> Self:
         super().__enter__()

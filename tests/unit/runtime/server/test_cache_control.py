@@ -55,7 +55,7 @@ def test_two_who_unpin_one_prefix_at_once_are_both_answered(server: HttpServer):
     pin = server.client.post("/pin_prefix", json={"prompt": PROMPT}).json()
     with ThreadPoolExecutor(3) as pool:
         busy = pool.submit(server.client.post, "/v1/completions", json=body)
-        server.poll("/metrics", lambda _: server.metric("radixloom:num_running_reqs") == 1)
+        server.until_running(1)
         unpin = partial(server.client.post, "/unpin_prefix", json={"id": pin["id"]})
         answers = [each.result() for each in [pool.submit(unpin), pool.submit(unpin)]]
         assert busy.result().status_code == 200
@@ -66,7 +66,7 @@ def test_a_pin_that_is_not_served_in_time_is_a_408(server: HttpServer):
     body = {"model": "tiny_tokenizer", "prompt": [SLOW], "max_tokens": 30, "ignore_eos": True}
     with ThreadPoolExecutor(1) as pool:
         busy = pool.submit(server.client.post, "/v1/completions", json=body)
-        server.poll("/metrics", lambda _: server.metric("radixloom:num_running_reqs") == 1)
+        server.until_running(1)
         answer = server.client.post("/pin_prefix", json={"prompt": PROMPT, "timeout": 0.001})
         assert (answer.status_code, answer.json()["error"]["code"]) == (408, "request_timeout")
         assert busy.result().status_code == 200

@@ -33,11 +33,6 @@ def _generate(server: HttpServer, *, max_new_tokens: int = MANY, **body: Any) ->
     return server.client.post("/generate", json=body)
 
 
-def _until_running(server: HttpServer, count: int) -> None:
-    name = "radixloom:num_running_reqs"
-    server.poll("/metrics", lambda _: server.metric(name) == count)
-
-
 def _post(server: HttpServer, path: str, body: Any = None) -> Any:
     answer = server.client.post(path, json=body)
     assert answer.status_code == 200, answer.text
@@ -47,7 +42,7 @@ def _post(server: HttpServer, path: str, body: Any = None) -> Any:
 def test_an_aborted_answer_ends_with_what_there_is(server: HttpServer, pool: ThreadPoolExecutor):
     mine = pool.submit(_generate, server, rid="mine")
     other = pool.submit(_generate, server, rid="other", max_new_tokens=30)
-    _until_running(server, 2)
+    server.until_running(2)
     assert _post(server, "/abort_request", {"rid": "mine"}) == {"num_aborted": 1}
     found = mine.result().json()
     assert found["meta_info"]["finish_reason"]["type"] == "abort"
@@ -60,19 +55,19 @@ def test_an_answer_can_be_aborted_by_its_request_id(server: HttpServer, pool: Th
     asked: Future[httpx.Response] = pool.submit(
         server.client.post, "/v1/completions", json=body, headers={"x-request-id": "abc"}
     )
-    _until_running(server, 1)
+    server.until_running(1)
     assert _post(server, "/abort_request", {"rid": "abc"}) == {"num_aborted": 1}
     assert asked.result().json()["choices"][0]["finish_reason"] == "abort"
 
 
 def test_all_can_be_aborted_at_once(server: HttpServer, pool: ThreadPoolExecutor):
     asked = [pool.submit(_generate, server) for _ in range(3)]
-    _until_running(server, 3)
+    server.until_running(3)
     assert _post(server, "/abort_request", {"rid": "", "abort_all": True}) == {"num_aborted": 3}
     assert {each.result().json()["meta_info"]["finish_reason"]["type"] for each in asked} == {
         "abort"
     }
-    _until_running(server, 0)
+    server.until_running(0)
 
 
 def test_who_is_not_there_is_not_aborted(server: HttpServer):
@@ -82,7 +77,7 @@ def test_who_is_not_there_is_not_aborted(server: HttpServer):
 def test_a_paused_answer_goes_on_where_it_was(server: HttpServer, pool: ThreadPoolExecutor):
     alone = _generate(server, max_new_tokens=20).json()["output_ids"]
     asked = pool.submit(_generate, server, max_new_tokens=20)
-    _until_running(server, 1)
+    server.until_running(1)
     assert _post(server, "/pause_generation", {"mode": "in_place"}) == {
         "status": "paused",
         "num_aborted": 0,
@@ -101,7 +96,7 @@ def test_by_default_a_pause_aborts_what_runs_and_keeps_what_comes(
     server: HttpServer, pool: ThreadPoolExecutor
 ):
     running = pool.submit(_generate, server)
-    _until_running(server, 1)
+    server.until_running(1)
     assert _post(server, "/pause_generation")["num_aborted"] == 1
     assert running.result().json()["meta_info"]["finish_reason"]["type"] == "abort"
     waiting = pool.submit(_generate, server, max_new_tokens=2)

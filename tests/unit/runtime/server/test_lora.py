@@ -10,6 +10,8 @@ from support.http_server import HttpServer
 from support.toy_engine import NO_SUCH_MODEL, SLOW, toy_engine
 
 MODEL = "tiny_tokenizer"
+LONG = 120
+"""Tokens: more than two seconds, where steps are slow."""
 ABSENT = {"lora_name": "x", "lora_path": f"/{NO_SUCH_MODEL}"}
 
 
@@ -60,15 +62,17 @@ def test_an_adapter_is_loaded_asked_for_and_unloaded(server: HttpServer):
 def test_requests_that_run_end_with_the_adapter_that_they_began_with(server: HttpServer):
     for name in ("a", "b"):
         post(server, "/load_lora_adapter", lora_name=name, lora_path=f"/{name}")
-    alone = text_of(complete(server, "a", 60))
+    alone = text_of(complete(server, "a", LONG))
     post(server, "/generate", input_ids=[SLOW], sampling_params={"max_new_tokens": 1})
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(complete, server, "a", 60)
-        server.poll("/metrics", lambda _: server.metric("radixloom:num_running_reqs") == 1)
+        running = pool.submit(complete, server, "a", LONG)
+        server.until_running(1)
+        post(server, "/pause_generation", mode="in_place")  # else it may end before what follows
         post(server, "/unload_lora_adapter", lora_name="a")
         full = post(server, "/load_lora_adapter", lora_name="c", lora_path="/c")
         assert full.status_code == 400
         assert "still run" in full.json()["error"]["message"]
+        post(server, "/continue_generation")
         assert text_of(running.result()) == alone
     assert post(server, "/load_lora_adapter", lora_name="c", lora_path="/c").status_code == 200
 

@@ -9,8 +9,6 @@ import pytest
 from support.http_server import HttpServer
 from support.toy_engine import NO_SUCH_MODEL, SLOW, toy_engine
 
-RUNNING = "radixloom:num_running_reqs"
-
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[HttpServer]:
@@ -37,12 +35,13 @@ def test_running_answers_are_ended_only_when_that_is_asked_for(server: HttpServe
     generate(server, [SLOW], 1)  # from now on every step is slow
     for ends in (False, True):
         with ThreadPoolExecutor(1) as pool:
-            asked = pool.submit(generate, server, [1, 2], 60)
-            server.poll("/metrics", lambda _: server.metric(RUNNING) == 1)
+            wanted = 120 if ends else 60
+            asked = pool.submit(generate, server, [1, 2], wanted)
+            server.until_running(1)
             assert update(server, model_path="/m", abort_all_requests=ends).status_code == 200
             found = asked.result().json()
         assert found["meta_info"]["finish_reason"]["type"] == ("abort" if ends else "length")
-        assert (len(found["output_ids"]) < 60) is ends
+        assert (len(found["output_ids"]) < wanted) is ends
 
 
 @pytest.mark.parametrize(
