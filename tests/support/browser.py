@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from hack import browser as chromium
 
@@ -23,6 +23,7 @@ def open_browser() -> Generator[Browser, None, None]:
     program = chromium.find()
     if program is None:
         pytest.fail("wanted a Chromium, found none; bring one with `python -m hack.browser`")
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser

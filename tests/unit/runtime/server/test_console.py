@@ -40,7 +40,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def parrot(model: Path) -> Iterator[HttpServer]:
     """Answers with what the user said, slowly enough to be seen."""
-    with HttpServer(echo_engine("--step-seconds", "0.03"), model=model) as server:
+    with HttpServer(echo_engine("--step-seconds", "0.05"), model=model) as server:
         yield server
 
 
