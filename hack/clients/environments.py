@@ -6,13 +6,12 @@ Made once for each set of packages; of two processes that want it, one makes it 
 import fcntl
 import hashlib
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from hack.clients.matrix import Client
+from hack.cluster.shell import run
 from radixloom_runtime.settings import cache_folder
 
 MAKE_SECONDS = 900.0
@@ -22,14 +21,10 @@ _BARE_FOR_PYTHON = "3.13"
 """What is had without what it asks for may ask for a newer Python than runs it, too."""
 
 
-class EnvironmentMissingError(Exception):
-    """What a client needs could not be had."""
-
-
 def command(client: Client) -> list[str]:
     """Return how a client's script is run, once all is there that it needs.
 
-    Raises: `EnvironmentMissingError` where an index has not what is wanted, or is not reached.
+    Raises: `ClusterError` where an index has not what is wanted, or is not reached.
     """
     if not client.packages:
         return [sys.executable, str(SCRIPTS / client.script)]
@@ -60,32 +55,15 @@ def _make(client: Client, folder: Path) -> None:
     install = [uv, "pip", "install", "--quiet", f"--python={folder}"]
     print(f"→ making the environment of {client.name} in {folder}", file=sys.stderr)
     deadline = time.monotonic() + MAKE_SECONDS
-    _run([uv, "venv", "--quiet", "--clear", f"--python={sys.executable}", str(folder)], deadline)
-    _run([*install, *client.packages], deadline)
+
+    def within(*command: str) -> None:
+        run(command, timeout_seconds=round(max(0.1, deadline - time.monotonic()), 1))
+
+    within(uv, "venv", "--quiet", "--clear", f"--python={sys.executable}", str(folder))
+    within(*install, *client.packages)
     if client.bare_packages:
         bare = ("--no-deps", f"--python-version={_BARE_FOR_PYTHON}", *client.bare_packages)
-        _run([*install, *bare], deadline)
+        within(*install, *bare)
     if client.node_packages:
         npm = (str(folder / "bin" / "npm"), "install", "--no-audit", "--no-fund")
-        _run([*npm, "--loglevel=error", f"--prefix={folder}", *client.node_packages], deadline)
-
-
-def _run(arguments: Sequence[str], deadline: float) -> None:
-    told = " ".join(arguments)
-    try:
-        done = subprocess.run(
-            arguments,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=max(0.0, deadline - time.monotonic()),
-        )
-    except subprocess.TimeoutExpired as error:
-        raise EnvironmentMissingError(
-            f"{told} had not ended {MAKE_SECONDS:g} s after the environment was begun; is its index"
-            " reached?"
-        ) from error
-    if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip())[-2000:]
-        raise EnvironmentMissingError(f"{told} failed: {said}")
+        within(*npm, "--loglevel=error", f"--prefix={folder}", *client.node_packages)

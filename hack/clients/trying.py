@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from hack.clients import environments
 from hack.clients.matrix import Client
+from hack.cluster.errors import ClusterError
 
 ATTEMPT_SECONDS = 300.0
 _PREFIX = '{"tried":'
@@ -61,7 +62,7 @@ def ask(client: Client, target: Target) -> Row:
     """Run a client's script against a server."""
     try:
         command = environments.command(client)
-    except environments.EnvironmentMissingError as error:
+    except ClusterError as error:
         return Row(client, (), f"its environment could not be made: {error}")
     script = subprocess.Popen(
         command,

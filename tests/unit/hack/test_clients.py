@@ -114,7 +114,8 @@ def test_what_an_index_says_is_told_where_an_environment_cannot_be_made(
     problem = index("echo 'no such package' >&2; exit 2").problem
     assert problem is not None
     assert "could not be made" in problem
-    assert problem.endswith("failed: no such package")
+    assert "exit 2" in problem
+    assert problem.endswith("no such package")
 
 
 def test_an_index_is_not_waited_for_without_end(
@@ -123,7 +124,7 @@ def test_an_index_is_not_waited_for_without_end(
     monkeypatch.setattr(environments, "MAKE_SECONDS", 0.2)
     problem = index("exec sleep 600").problem
     assert problem is not None
-    assert "had not ended 0.2 s after" in problem
+    assert "no answer in" in problem
 
 
 def test_every_script_is_of_one_client():
