@@ -162,7 +162,7 @@ class RuntimeSettings(ListenerSettings, AdapterSettings):
     console: bool = Field(
         default=True,
         description="Serve a page at / to talk to the model and to watch the engine. It shows the"
-        " start of cached prompts to whoever may ask (has a key, where keys are wanted).",
+        " start of cached prompts to who asks from this machine (with a key, where one is wanted).",
     )
     drain_seconds: float = Field(
         30.0, ge=0, description="After SIGTERM, how long running requests may go on."
