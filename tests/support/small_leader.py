@@ -41,7 +41,7 @@ class SmallLeader:
     models: tuple[str, ...] = ()
     wanted_key: str | None = None
     """Without which it does not list them; None: everybody may ask."""
-    num_requests: int = 0
+    num_requests: float | str = 0
     """As its gauges tell."""
     keeps_connections: bool = True
     port: int = 0

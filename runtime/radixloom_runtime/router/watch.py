@@ -37,6 +37,10 @@ class _Models(msgspec.Struct):
     data: list[_Model]
 
 
+class NoNumberError(Exception):
+    """A leader's /metrics say what cannot be."""
+
+
 class Watch:
     """The two loops that keep a fleet up to date."""
 
@@ -87,6 +91,8 @@ class Watch:
             self._fleet.drop(leader, f"connection broken: {error}")
         except TimeoutError:
             self._fleet.drop(leader, f"no answer within {LOOK_SECONDS:.0f} s")
+        except NoNumberError as error:
+            self._fleet.drop(leader, str(error))
 
     async def _problem(self, leader: Leader) -> str | None:
         status, body = await self._upstream.get(leader.address, "/readyz")
@@ -104,7 +110,14 @@ class Watch:
 
     async def _num_requests(self, leader: Leader) -> int:
         status, body = await self._upstream.get(leader.address, "/metrics")
-        return round(sum(map(float, _GAUGES.findall(body)))) if status == HTTPStatus.OK else 0
+        return _total(_GAUGES.findall(body)) if status == HTTPStatus.OK else 0
+
+
+def _total(gauges: list[bytes]) -> int:
+    try:
+        return round(sum(map(float, gauges)))
+    except (ValueError, OverflowError) as error:  # no number, NaN; infinity
+        raise NoNumberError(f"/metrics has requests that are no number: {error}") from error
 
 
 def _is_follower(body: bytes) -> bool:

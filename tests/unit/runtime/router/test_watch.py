@@ -1,3 +1,6 @@
+import math
+
+import pytest
 from support.router_server import RouterServer
 from support.small_leader import SmallLeader
 
@@ -100,3 +103,13 @@ def test_a_leader_that_lists_no_models_gets_requests_all_the_same():
         running.wait_ready(1)
         asked = {"model": "tuned", "prompt": "x"}
         assert running.client.post("/v1/completions", json=asked).status_code == 200
+
+
+@pytest.mark.parametrize("told", [math.nan, math.inf, "many"])
+def test_gauges_that_are_no_numbers_cost_their_leader_its_turn_and_not_the_watch(told):
+    with SmallLeader() as leader, RouterServer([leader.url]) as running:
+        leader.num_requests = told
+        running.wait_ready(0)
+        assert "no number" in states(running)[leader.url]
+        leader.num_requests = 1
+        running.wait_ready(1)

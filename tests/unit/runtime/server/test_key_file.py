@@ -78,7 +78,7 @@ def test_a_server_takes_a_new_key_and_refuses_the_old_one_without_a_restart(secr
 
     def is_taken(key: str) -> bool:
         try:
-            keys.check("/v1/models", Headers({"x-api-key": key}))
+            keys.check("GET", "/v1/models", Headers({"x-api-key": key}))
         except UnauthorizedError:
             return False
         return True
