@@ -51,7 +51,7 @@ from radixloom_runtime.runner.step_input import StepLayout
 from radixloom_runtime.runner.weights import load_weights, num_bytes
 from radixloom_runtime.settings import Dtype, RuntimeSettings
 from radixloom_runtime.wire.messages import Ready
-from radixloom_runtime.wire.plan import Limits, StepPlan
+from radixloom_runtime.wire.plan import FREE_TOKENS, Limits, StepPlan
 
 CPU_FREE_TOKENS = 1
 """`Limits.free_tokens` of a CPU: there, each token more takes its time."""
@@ -323,7 +323,7 @@ def decide_limits(
             available_bytes=available_host_bytes(),
         ),
         num_groups=model.mesh_shape.data,
-        free_tokens=CPU_FREE_TOKENS if on_cpu else Limits.free_tokens,
+        free_tokens=CPU_FREE_TOKENS if on_cpu else FREE_TOKENS,
     )
 
 

@@ -36,6 +36,8 @@ MAX_SCORED = 2
 """Token ids whose logits one chunk may ask for."""
 MAX_GUESSES = 16
 """For one row in one step."""
+FREE_TOKENS = 256
+"""`Limits.free_tokens` of accelerators."""
 DRAFTED = -1
 """In the place of a guessed token: the draft model guesses it, on the device."""
 
@@ -204,7 +206,7 @@ class Limits:
     """Slots in host memory for pages that were evicted."""
     num_groups: int = 1
     """Copies of the attention: each request runs on one of them."""
-    free_tokens: int = 256
+    free_tokens: int = FREE_TOKENS
     """A step of so many tokens takes about as long as one of a single one: it reads the weights."""
 
     def group_of_row(self, row: int) -> int:
