@@ -39,6 +39,7 @@ _REFUSED = (
     "alora_invocation_tokens",
 )
 """Fields of a configuration that must ask for nothing."""
+_FLOATS = frozenset({"bfloat16", "float16", "float32", "float64"})
 _CHANGING_THE_BASE = ("pissa", "olora", "corda", "loftq")
 """Initialisations that move a part of the model's own weights into the adapter."""
 
@@ -68,9 +69,11 @@ def read_adapter(folder: Path) -> PeftAdapter:
     """Read configuration and header. Raises: `ModelError` naming what is not supported."""
     config = _read_config(folder)
     rank = _positive(folder, config, "r")
+    if not isinstance(rank, int):
+        raise ModelError(f"{folder / CONFIG}: wanted a whole number as r, found {rank!r}")
     alpha = _positive(folder, config, "lora_alpha")
     scale = alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank
-    return PeftAdapter(folder, int(rank), scale, _pairs(folder, int(rank)))
+    return PeftAdapter(folder, rank, scale, _pairs(folder, rank))
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -100,7 +103,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 def _positive(folder: Path, config: Mapping[str, Any], name: str) -> float:
     value = config.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise ModelError(f"{folder / CONFIG}: wanted a number above 0 as {name}, found {value!r}")
     return value
 
@@ -127,5 +130,10 @@ def _pair(folder: Path, module: str, found: Mapping[str, NDArray[Any]], rank: in
         raise ModelError(
             f"{folder / WEIGHTS}: wanted [{rank}, in] and [out, {rank}] for {module}, found"
             f" {list(down.shape)} and {list(up.shape)}"
+        )
+    if not {down.dtype.name, up.dtype.name} <= _FLOATS:
+        raise ModelError(
+            f"{folder / WEIGHTS}: wanted {' or '.join(sorted(_FLOATS))} for {module}, found"
+            f" {down.dtype} and {up.dtype}"
         )
     return LowRankPair(down, up)

@@ -7,7 +7,7 @@ Not the library's own reader: that one gives numpy no 8-bit floats.
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,10 +96,16 @@ def _read_header(file: NDArray[np.uint8]) -> tuple[dict[str, _Entry], int]:
     begin = _LENGTH_BYTES + length
     if not 2 <= length <= _MOST_HEADER_BYTES or begin > len(file):
         raise ValueError(f"a header of {length} bytes in a file of {len(file)}")
-    header: dict[str, Any] = json.loads(file[_LENGTH_BYTES:begin].tobytes())
-    header.pop("__metadata__", None)
-    entries = {
-        name: _Entry(info["dtype"], tuple(info["shape"]), *info["data_offsets"])
-        for name, info in header.items()
-    }
-    return entries, begin
+    header: Any = json.loads(file[_LENGTH_BYTES:begin].tobytes())
+    if not isinstance(header, dict):
+        raise TypeError(f"its header is a {type(header).__name__}, no JSON object")
+    named = {str(name): info for name, info in header.items() if name != "__metadata__"}
+    return {name: _entry(name, info) for name, info in named.items()}, begin
+
+
+def _entry(name: str, info: Mapping[str, Any]) -> _Entry:
+    shape, (begin, end) = tuple(info["shape"]), info["data_offsets"]
+    sizes = (*shape, begin, end)
+    if not all(isinstance(size, int) and size >= 0 for size in sizes):
+        raise ValueError(f"tensor {name} has shape {shape} from byte {begin!r} to {end!r}")
+    return _Entry(str(info["dtype"]), shape, begin, end)

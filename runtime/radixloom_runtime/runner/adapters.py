@@ -111,6 +111,19 @@ def _check(adapter: PeftAdapter, model: Model) -> None:
                 f"{adapter.folder} is of another model: {name} has (in, out) {known[name]} here"
                 f" and {_sizes(pair)} there"
             )
+        if not _is_finite(pair, adapter.scale, model.dtype):
+            raise ModelError(
+                f"{adapter.folder}: {name} has numbers that are not finite in"
+                f" {np.dtype(model.dtype)}; they would spoil the answers of all requests in a batch"
+                " with it, so train or convert it anew"
+            )
+
+
+def _is_finite(pair: LowRankPair, scale: float, dtype: np.dtype[Any]) -> bool:
+    """Whether both halves are, as they are kept: 0 times infinity is no 0 for other requests."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        up = (np.asarray(pair.up, np.float32) * scale).astype(dtype)
+        return bool(np.isfinite(up).all() and np.isfinite(pair.down.astype(dtype)).all())
 
 
 def _modules(model: Model) -> dict[str, tuple[int, int]]:

@@ -40,6 +40,9 @@ def test_pairs_are_found_by_their_modules(tmp_path: Path):
         ({"peft_type": "IA3"}, "found 'IA3'"),
         ({"lora_alpha": "8"}, "lora_alpha, found '8'"),
         ({"r": 0}, "above 0 as r"),
+        ({"r": 4.5}, "whole number as r, found 4.5"),
+        ({"r": float("inf")}, "above 0 as r, found inf"),
+        ({"lora_alpha": float("nan")}, "above 0 as lora_alpha, found nan"),
     ],
 )
 def test_what_is_no_plain_adapter_is_refused_by_name(tmp_path: Path, changes: Any, message: str):
@@ -84,4 +87,11 @@ def test_a_configuration_that_cannot_be_read_is_told(tmp_path: Path, content: st
     if content is not None:
         (tmp_path / "adapter_config.json").write_text(content)
     with pytest.raises(ModelError, match="adapter"):
+        read_adapter(tmp_path)
+
+
+def test_numbers_that_are_no_floats_are_told(tmp_path: Path):
+    path = write_adapter(tmp_path, BASE) / WEIGHTS
+    save_file({name: each.astype(np.int8) for name, each in load_file(path).items()}, path)
+    with pytest.raises(ModelError, match=r"wanted .*float32.* found int8"):
         read_adapter(tmp_path)

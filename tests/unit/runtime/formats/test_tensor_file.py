@@ -70,3 +70,21 @@ def test_a_file_of_another_kind_is_refused(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ModelError, match="is no readable safetensors file"):
         TensorFile(path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        7,
+        ["w"],
+        {"w": 7},
+        {"w": {"dtype": "F32", "shape": ["2"], "data_offsets": [0, 8]}},
+        {"w": {"dtype": "F32", "shape": [2], "data_offsets": ["0", 8]}},
+        {"w": {"dtype": "F32", "shape": [2], "data_offsets": [-8, 0]}},
+        {"w": {"dtype": "F32", "shape": [2], "data_offsets": [0]}},
+    ],
+)
+def test_a_header_that_says_something_else_is_refused(tmp_path, header):
+    path = written(tmp_path / "a", header, bytes(8))
+    with pytest.raises(ModelError, match="is no readable safetensors file"):
+        TensorFile(path)

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from support.goldens import folder, golden
 from support.peft_folders import ATTENTION, MLP, write_adapter, write_merged
 from support.step_driver import Job, run
@@ -173,3 +174,20 @@ def test_an_adapter_without_a_place_is_refused(tmp_path: Path, changes: Any, mes
     mesh = make_mesh(model.mesh_shape, jax.devices())
     with pytest.raises(ModelError, match=message):
         load_adapter((), model, mesh, adapter, 1)
+
+
+@pytest.mark.parametrize(
+    ("half", "spoilt"), [("A", np.nan), ("B", np.inf), ("B", 1e38)], ids=["nan", "inf", "too-large"]
+)
+def test_numbers_that_would_spoil_other_requests_answers_are_refused(
+    tmp_path: Path, half: str, spoilt: float
+):
+    model = tiny_model(UNTIED, room=ROOM)
+    file = write_adapter(tmp_path, folder(UNTIED), lora_alpha=64) / "adapter_model.safetensors"
+    tensors = load_file(file)
+    name = f"base_model.model.model.layers.1.self_attn.q_proj.lora_{half}.weight"
+    tensors[name][0, 0] = spoilt
+    save_file(tensors, file)
+    mesh = make_mesh(model.mesh_shape, jax.devices())
+    with pytest.raises(ModelError, match=r"layers\.1\.self_attn\.q_proj has numbers that are not"):
+        load_adapter((), model, mesh, tmp_path, 1)
