@@ -232,7 +232,8 @@ class EngineLoop:
         """Finish the step in flight, and start none."""
         finished, self._in_flight = self._in_flight, None
         if finished is not None:
-            self._answer(finished)
+            with self._meter.step():
+                self._answer(finished)
 
     def _answer(self, step: Step) -> None:
         with self._meter.device():

@@ -3,8 +3,10 @@
     check ── refused? ──► Rejected, and everything is as before
       └──► forget all KV ──► load ──► Done
 
-A load that fails half way ends the process: the pod starts again with the checkpoint that its
-settings name. No step runs meanwhile, so readiness fails once the server has not heard for a while.
+What cannot be read is refused like what does not fit: a folder is a client's word. A load that
+fails half way ends the process: the pod starts again with the checkpoint that its settings name,
+which are not at fault. No step runs meanwhile, so readiness fails once the server has not heard for
+a while.
 """
 
 import time
@@ -13,7 +15,7 @@ from typing import Protocol
 
 import structlog
 
-from radixloom_runtime.errors import ConfigurationError, RadixloomError
+from radixloom_runtime.errors import ConfigurationError, EngineError, RadixloomError
 from radixloom_runtime.scheduler.scheduler import Scheduler
 from radixloom_runtime.wire.messages import (
     Done,
@@ -55,7 +57,7 @@ def change_adapters(
             slot = scheduler.adapters.slot_for(change.name, scheduler.adapter_slots_in_use())
             upkeep.load_adapter(slot, Path(change.folder))
             scheduler.adapters.add(change.name, slot)
-    except RadixloomError as error:
+    except (RadixloomError, OSError) as error:
         return Rejected(request_id=change.request_id, message=str(error))
     log.info("engine.adapters_changed", change=type(change).__name__, name=change.name)
     return Done(request_id=change.request_id)
@@ -84,9 +86,12 @@ def update_weights(
     began = time.monotonic()
     try:
         upkeep.check_weights(folder)
-    except RadixloomError as error:
+    except (RadixloomError, OSError) as error:
         return Rejected(request_id=update.request_id, message=str(error))
     scheduler.forget_kv()
-    upkeep.load_weights(folder)
+    try:
+        upkeep.load_weights(folder)
+    except RadixloomError as error:
+        raise EngineError(f"half of the weights of {folder} are loaded, then: {error}") from error
     log.info("engine.weights_updated", seconds=round(time.monotonic() - began, 1))
     return Done(request_id=update.request_id)

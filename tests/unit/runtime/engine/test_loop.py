@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from support.serving import LIMITS, request
 from support.tiny import tiny_vocabulary
+from support.toy_engine import ToyUpkeep
 from support.toy_runner import ToyHandle, ToyRunner, expected_tokens
 
 from radixloom_runtime.engine.controls import Controls
@@ -28,6 +29,7 @@ from radixloom_runtime.wire.messages import (
     ServerMessage,
     Stats,
     TimedOut,
+    UpdateWeights,
 )
 from radixloom_runtime.wire.plan import StepPlan, StepResult
 
@@ -86,6 +88,7 @@ def loop_of(
         controls,
         link.clock,
         guides=guides,
+        upkeep=ToyUpkeep(),
     )
 
 
@@ -187,6 +190,16 @@ def test_a_request_expires_while_the_loop_is_paused():
     for _ in range(8):
         loop.turn()
     assert [m.request_id for m in link.sent if isinstance(m, TimedOut)] == ["a"]
+
+
+def test_new_weights_wait_for_the_step_in_flight_and_the_next_one_waits_for_them():
+    asked = request("a", [1, 2], max_tokens=5)
+    link = ScriptedLink([asked], [], [UpdateWeights(request_id="u", folder="new"), Drain()])
+    runner = Journal(LIMITS)
+    loop_of(link, runner).run()
+    assert runner.events[:5] == ["start 0", "start 1", "finish 0", "finish 1", "start 2"]
+    assert [m.request_id for m in link.sent if isinstance(m, Done)] == ["u"]
+    assert outputs_of(link, "a") == expected_tokens(asked, LIMITS)[0]
 
 
 THREE_SIGNS = "start: /[!-A]{3}/"

@@ -2,11 +2,27 @@
 
 from pathlib import Path
 
+import pytest
 from support.serving import SHARED, Service, as_text, request
 from support.toy_engine import NO_SUCH_MODEL, ToyUpkeep
 
-from radixloom_runtime.engine.upkeep import update_weights
-from radixloom_runtime.wire.messages import Done, Rejected, UpdateWeights
+from radixloom_runtime.engine.upkeep import change_adapters, update_weights
+from radixloom_runtime.errors import EngineError, ModelError
+from radixloom_runtime.wire.messages import Done, LoadAdapter, Rejected, UpdateWeights
+
+
+class Unreadable(ToyUpkeep):
+    """Of a folder that this process may not look into."""
+
+    def check_weights(self, folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+
+class Breaking(ToyUpkeep):
+    """Of a folder whose files go away between check and load."""
+
+    def load_weights(self, folder: Path) -> None:
+        raise ModelError(f"{folder} is cut off")
 
 
 def update(service: Service, folder: str = "new") -> Done | Rejected:
@@ -62,3 +78,21 @@ def test_a_slice_of_several_hosts_is_told_what_to_do_instead():
     refused = update_weights(message, None, Service().scheduler)
     assert isinstance(refused, Rejected)
     assert "several hosts" in refused.message
+
+
+def test_a_folder_that_may_not_be_read_is_refused_and_the_engine_lives():
+    service = Service()
+    update_ = UpdateWeights(request_id="u", folder="secret")
+    load = LoadAdapter(request_id="l", name="one", folder="secret")
+    for refused in (
+        update_weights(update_, Unreadable(), service.scheduler),
+        change_adapters(load, Unreadable(), service.scheduler),
+    ):
+        assert isinstance(refused, Rejected)
+        assert "Permission denied: 'secret'" in refused.message
+
+
+def test_a_load_that_breaks_half_way_ends_the_engine_as_no_fault_of_its_settings():
+    update_ = UpdateWeights(request_id="u", folder="new")
+    with pytest.raises(EngineError, match=r"half of the weights of new .* cut off"):
+        update_weights(update_, Breaking(), Service().scheduler)
