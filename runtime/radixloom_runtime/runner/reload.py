@@ -76,10 +76,18 @@ class Reload:
             field.name: (getattr(found, field.name), getattr(self._config, field.name))
             for field in fields(ModelConfig)
         }
-        pairs["quantization"] = (found.quantization.method, self._config.quantization.method)
+        pairs["quantization"] = (_stored(found), _stored(self._config))
         differing = [f"{name} {a!r} for {b!r}" for name, (a, b) in pairs.items() if a != b]
         if differing:
             raise ModelError(
                 f"wanted other weights of the model that is served, found another model in"
                 f" {folder}: {'; '.join(differing)}; start a server of its own for it"
             )
+
+
+def _stored(config: ModelConfig) -> tuple[str, tuple[object, ...]]:
+    """Tell how matrices are stored: the same numbers mean others by another scheme.
+
+    Which modules are exempt is not told: `check_weight` finds them as they were, or not at all.
+    """
+    return config.quantization.method, config.quantization.schemes

@@ -96,6 +96,20 @@ def test_a_checkpoint_of_another_model_is_refused_by_what_differs(other: Path, t
     assert runner.weights is weights
 
 
+def test_numbers_that_mean_others_by_another_scheme_are_refused(other: Path, tmp_path: Path):
+    config = json.loads((other / "config.json").read_text())
+    kind = {"quant_method": "gptq", "bits": 4, "group_size": 32}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"quantization_config": kind}))
+    served = read_config(tmp_path)
+    (tmp_path / "config.json").write_text(
+        json.dumps(config | {"quantization_config": kind | {"sym": False}})
+    )
+    model = tiny_model(UNTIED)
+    runner, mesh = runner_of(model, folder(UNTIED)), make_mesh(model.mesh_shape, jax.devices())
+    with pytest.raises(ModelError, match=r"quantization .*is_symmetric=False.* for .*=True"):
+        Reload(runner, served, model, mesh).check_weights(tmp_path)
+
+
 @pytest.mark.parametrize("stacked", [False, True])
 def test_a_checkpoint_that_lacks_a_tensor_is_refused_before_anything_changes(
     other: Path, tmp_path: Path, stacked: bool
