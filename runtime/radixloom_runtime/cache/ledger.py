@@ -235,7 +235,7 @@ class Ledger:
     def outline(self, *, max_nodes: int, max_ids: int) -> tuple[int, list[Outlined]]:
         """Return how many pages the tree has, and a bounded picture of it."""
         pinned = {node for end in self._pinned for node in end.path()}
-        told = outline(self._tree.root, pinned, max_nodes=max_nodes, max_ids=max_ids)
+        told = outline(self._tree.roots, pinned, max_nodes=max_nodes, max_ids=max_ids)
         return self._tree.num_pages, told
 
     def check(self, leases: Iterable[Lease]) -> None:

@@ -13,7 +13,7 @@ along their children. So the paths of what is served now are told whole before a
 
 import heapq
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from radixloom_runtime.cache.radix import Node
@@ -37,31 +37,37 @@ class Outlined:
     num_finds: int
     num_children: int
     is_pinned: bool
+    namespace: int
+    """That of its root."""
 
 
 def outline(
-    root: Node, pinned: Collection[Node], *, max_nodes: int, max_ids: int
+    roots: Mapping[int, Node], pinned: Collection[Node], *, max_nodes: int, max_ids: int
 ) -> list[Outlined]:
-    """Tell of at most `max_nodes` nodes below `root`, each with at most `max_ids` tokens."""
+    """Tell of at most `max_nodes` nodes below `roots`, each with at most `max_ids` tokens.
+
+    What is looked at is shared out over the roots, which are by namespace.
+    """
     budget = MAX_SCANNED
     order = itertools.count()  # breaks ties, so that nodes are never compared
     told: list[Outlined] = []
-    frontier: list[tuple[_Rank, int, int | None, Node]] = []
+    frontier: list[tuple[_Rank, int, int | None, int, Node]] = []
 
-    def reach(parent: int | None, node: Node) -> None:
+    def reach(parent: int | None, namespace: int, node: Node, most: int) -> None:
         nonlocal budget
-        newest = itertools.islice(reversed(node.children.values()), budget)
+        newest = itertools.islice(reversed(node.children.values()), min(most, budget))
         for child in newest:
             budget -= 1
-            heapq.heappush(frontier, (_rank(child), next(order), parent, child))
+            heapq.heappush(frontier, (_rank(child), next(order), parent, namespace, child))
 
-    reach(None, root)
+    for namespace, root in roots.items():
+        reach(None, namespace, root, max(1, MAX_SCANNED // len(roots)))
     while frontier and len(told) < max_nodes:
-        _, _, parent, node = heapq.heappop(frontier)
+        _, _, parent, namespace, node = heapq.heappop(frontier)
         run = list(itertools.islice(_run(node, pinned), max(1, budget)))
         budget -= len(run) - 1
-        told.append(_outlined(parent, run, node in pinned, max_ids))
-        reach(len(told) - 1, run[-1])
+        told.append(_outlined(parent, namespace, run, node in pinned, max_ids))
+        reach(len(told) - 1, namespace, run[-1], budget)
     return told
 
 
@@ -84,7 +90,13 @@ def _rank(node: Node) -> _Rank:
     return (not node.holders, -node.let_go_at)
 
 
-def _outlined(parent: int | None, run: list[Node], is_pinned: bool, max_ids: int) -> Outlined:  # noqa: FBT001
+def _outlined(
+    parent: int | None,
+    namespace: int,
+    run: list[Node],
+    is_pinned: bool,  # noqa: FBT001
+    max_ids: int,
+) -> Outlined:
     token_ids = itertools.chain.from_iterable(node.token_ids for node in run)
     return Outlined(
         parent=parent,
@@ -94,4 +106,5 @@ def _outlined(parent: int | None, run: list[Node], is_pinned: bool, max_ids: int
         num_finds=run[0].finds,
         num_children=len(run[-1].children),
         is_pinned=is_pinned,
+        namespace=namespace,
     )

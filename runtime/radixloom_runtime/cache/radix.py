@@ -17,7 +17,7 @@ first. `check()` tells whether this is true:
 4. each leaf without holders is in the eviction heap with the time it was let go.
 
 What was computed with an adapter has a root of its own, in a namespace; the pool, and the order of
-eviction, are everybody's.
+eviction, are everybody's. Such a root is there as long as a node or a lease below it is.
 
 The heap is lazy: an entry is never removed when its node is held again or cut away, it is skipped
 when it comes up. Entries that went stale are swept when they outnumber the live ones.
@@ -29,6 +29,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from radixloom_runtime.cache.host_tier import NO_KEY, Key, first_key, keys_after
 
@@ -46,6 +47,7 @@ class Node:
     """A run of pages after its parent's; the root has none."""
 
     __slots__ = (
+        "__weakref__",
         "children",
         "finds",
         "holders",
@@ -94,7 +96,7 @@ class RadixTree:
     def __init__(self, page_tokens: int) -> None:
         self._page_tokens = page_tokens
         self.root = Node(None, (), [])
-        self._roots = {OWN: self.root}
+        self._roots = WeakValueDictionary({OWN: self.root})
         self.num_evictable = 0
         self.num_pages = 0
         self._num_nodes = 0
@@ -114,10 +116,16 @@ class RadixTree:
         return Match(num_pages, num_evictable)
 
     def _root_of(self, namespace: int) -> Node:
-        if namespace not in self._roots:
+        root = self._roots.get(namespace)
+        if root is None:
             root = self._roots[namespace] = Node(None, (), [])
             root.keys = [first_key(namespace)]
-        return self._roots[namespace]
+        return root
+
+    @property
+    def roots(self) -> dict[int, Node]:
+        """All of them by namespace, the model's own first."""
+        return dict(self._roots)
 
     def _walk(
         self, node: Node, token_ids: Tokens, first_page: int, max_pages: int
@@ -357,7 +365,7 @@ class RadixTree:
 
     def tops(self) -> list[Node]:
         """List the nodes right below the roots, for checks."""
-        return [node for root in self._roots.values() for node in root.children.values()]
+        return [node for root in self.roots.values() for node in root.children.values()]
 
     def all_pages(self) -> list[int]:
         """List the pages in the tree, for checks."""

@@ -181,7 +181,7 @@ class EngineLoop:
             case Unpin():
                 return self._scheduler.unpin(message)
             case Look():
-                return look(message, self._scheduler.ledgers)
+                return look(message, self._scheduler.ledgers, self._scheduler.adapters)
 
     def _submit(self, submit: Submit) -> None:
         if self._is_draining:

@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from radixloom_runtime.cache.radix import OWN
 from radixloom_runtime.errors import ConfigurationError
 
 
@@ -32,7 +33,7 @@ class Adapters:
         """`names` are loaded already, in the first slots."""
         self._num_slots = num_slots
         self._loaded: dict[str, Adapter] = {}
-        self._namespaces = itertools.count(1)
+        self._namespaces = itertools.count(OWN + 1)
         for slot, name in enumerate(names, start=1):
             self.add(name, slot)
 
@@ -44,6 +45,13 @@ class Adapters:
     def find(self, name: str) -> Adapter | None:
         """Return the adapter of that name."""
         return self._loaded.get(name)
+
+    def name_of(self, namespace: int) -> str | None:
+        """Return whose a namespace is: empty for the model's own, None if it is not loaded now."""
+        if namespace == OWN:
+            return ""
+        names = (each.name for each in self._loaded.values() if each.namespace == namespace)
+        return next(names, None)
 
     def slot_for(self, name: str, in_use: Collection[int]) -> int:
         """Choose a slot that no request of `in_use` has: of a new name, or in another's place.

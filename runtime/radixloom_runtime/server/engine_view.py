@@ -15,7 +15,7 @@ from starlette.responses import Response
 from radixloom_runtime.server.problems import json_response
 from radixloom_runtime.server.service import service_of
 from radixloom_runtime.text.tokenizer import Tokenizer
-from radixloom_runtime.wire.messages import CachedNode, CachedTree
+from radixloom_runtime.wire.cached_tree import CachedNode, CachedTree
 
 router = APIRouter(tags=["console"])
 
@@ -74,4 +74,5 @@ def _node(node: CachedNode, page_tokens: int, reader: Tokenizer | None) -> dict[
         "num_hits": node.num_finds,
         "num_children": node.num_children,
         "is_pinned": node.is_pinned,
+        "adapter": node.adapter,
     }

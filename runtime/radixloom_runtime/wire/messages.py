@@ -20,7 +20,9 @@ from typing import Literal
 
 import msgspec
 
-WIRE_VERSION = 11
+from radixloom_runtime.wire.cached_tree import CachedTree
+
+WIRE_VERSION = 12
 """Bumped with every change of a struct below; both ends refuse another version."""
 
 
@@ -261,30 +263,6 @@ class CacheChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_u
     request_id: str
     num_tokens: int
     """Dropped, pinned, or unpinned (0: there was no such pin)."""
-
-
-class CachedNode(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
-    """Pages of the prefix tree that follow one another without a branch."""
-
-    parent: int | None
-    """Its place among the told nodes, which is before this one's; None: the root."""
-    first_ids: list[int]
-    num_pages: int
-    num_holders: int
-    """Running requests and pins that use it."""
-    num_finds: int
-    """How often a prompt was found to go on here."""
-    num_children: int
-    """Those that are not told included."""
-    is_pinned: bool
-
-
-class CachedTree(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The prefix tree of a group."""
-
-    num_pages: int
-    nodes: list[CachedNode]
-    """Lately used ones first."""
 
 
 class CacheLook(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):

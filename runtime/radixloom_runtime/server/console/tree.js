@@ -55,6 +55,7 @@ function about(node) {
   parts.push(many(node.num_hits, "hit"));
   if (node.num_users) parts.push(`in use by ${node.num_users}`);
   if (node.is_pinned) parts.push("pinned");
+  if (node.adapter !== "") parts.push(node.adapter ?? "adapter not loaded any more");
   return parts.join(" · ");
 }
 

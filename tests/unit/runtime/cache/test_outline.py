@@ -21,7 +21,7 @@ def ids(text: str) -> tuple[int, ...]:
 
 
 def told(tree: RadixTree, *, max_nodes: int = 100, max_ids: int = 100) -> list[Outlined]:
-    return outline(tree.root, (), max_nodes=max_nodes, max_ids=max_ids)
+    return outline(tree.roots, (), max_nodes=max_nodes, max_ids=max_ids)
 
 
 def texts(nodes: list[Outlined]) -> list[str]:
@@ -104,7 +104,20 @@ def test_what_was_found_more_often_is_told_apart_from_what_comes_after():
 def test_pinned_nodes_say_so():
     tree = tree_with("aabb", "aacc")
     end = hold(tree, "aabb")
-    nodes = outline(tree.root, set(end.path()), max_nodes=9, max_ids=9)
+    nodes = outline(tree.roots, set(end.path()), max_nodes=9, max_ids=9)
     told_pinned = {text: node.is_pinned for text, node in zip(texts(nodes), nodes, strict=True)}
     assert told_pinned == {"aa": True, "bb": True, "cc": False}
     tree.let_go(end)
+
+
+def test_what_adapters_computed_is_told_beside_the_models_own(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(outlines, "MAX_SCANNED", 4)
+    tree = tree_with("aa", "bb", "cc", "dd")
+    end, _ = tree.hold((), 0, 7)
+    tree.let_go(tree.extend_held(end, ids("aabb"), [4, 5]))
+    nodes = told(tree)
+    assert {(text, node.namespace) for text, node in zip(texts(nodes), nodes, strict=True)} == {
+        ("aabb", 7),
+        ("dd", 0),
+        ("cc", 0),
+    }

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from radixloom_runtime.cache.radix import Match, RadixTree
+from radixloom_runtime.cache.radix import OWN, Match, RadixTree
 
 PAGE_TOKENS = 2
 
@@ -31,6 +31,21 @@ def pages_of(tree: RadixTree, prompt: str) -> list[int]:
     end, page_ids = tree.hold(ids(prompt), len(prompt) // PAGE_TOKENS)
     tree.let_go(end)
     return page_ids
+
+
+def test_a_namespace_is_there_as_long_as_something_of_it_is_known_or_held():
+    tree = tree_with("aabb")
+    for namespace in range(1, 9):
+        assert tree.match(ids("aabb"), 2, namespace) == Match(0, 0)
+    assert set(tree.roots) == {OWN}
+    end, _ = tree.hold(ids("aabb"), 2, 3)
+    end = tree.extend_held(end, ids("aabb"), [8, 9])
+    assert tree.match(ids("aabb"), 2, 3).num_pages == 2
+    assert set(tree.roots) == {OWN, 3}
+    tree.let_go(end)
+    del end
+    assert tree.evict(4) == [0, 1, 8, 9]
+    assert set(tree.roots) == {OWN}
 
 
 def test_an_empty_tree_matches_nothing():

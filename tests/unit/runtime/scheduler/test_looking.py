@@ -8,7 +8,7 @@ from radixloom_runtime.wire.messages import CacheLook, Look
 
 def seen(service: Service, *, max_nodes: int = 10, max_ids: int = 8) -> CacheLook:
     wanted = Look(request_id="look", max_nodes=max_nodes, max_ids=max_ids)
-    return look(wanted, service.scheduler.ledgers)
+    return look(wanted, service.scheduler.ledgers, service.scheduler.adapters)
 
 
 def test_what_was_served_is_told():
@@ -51,3 +51,13 @@ def test_nothing_is_told_where_no_prefixes_are_kept():
     service = Service(prefix_cache=False)
     service.serve(request("a", SHARED))
     assert seen(service).trees[0].nodes == []
+
+
+def test_what_was_computed_with_an_adapter_says_with_which():
+    service = Service()
+    for index, adapter in enumerate(("", "one", "two")):
+        service.serve(request(f"a{index}", SHARED, adapter=adapter))
+    service.scheduler.adapters.unload("two")
+    (tree,) = seen(service).trees
+    assert {node.adapter for node in tree.nodes} == {"", "one", None}
+    assert tree.num_pages == sum(node.num_pages for node in tree.nodes)
