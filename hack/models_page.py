@@ -33,7 +33,9 @@ A checkpoint is served if `architectures[0]` in its config.json is in this table
 in float32, with an independent implementation: tests/goldens holds tiny checkpoints with their
 reference outputs, and `python -m hack.golden_report` shows the difference of each on one device and
 on four. What a checkpoint's config.json wants and its family does not have is an error that names
-it, before anything is loaded. To add a family: [add-a-family.md](add-a-family.md).
+it, before anything is loaded. Embedding models often name the same network without its output
+layer, `Qwen3Model` for `Qwen3ForCausalLM`; they are served, too. To add a family:
+[add-a-family.md](add-a-family.md).
 
 | `architectures[0]` | models | what is shown of it | checkpoints compared |
 |---|---|---|---|
@@ -49,6 +51,7 @@ _TAIL = """
 | cut over devices (`--tensor-parallel`) | all, in as many parts as heads and widths divide by |
 | attention in copies (`--data-parallel`) | all; experts are shared out over all copies |
 | experts apart (`--expert-parallel`) | those with experts: {sparse} |
+| LoRA adapters (`--lora`, `--max-loras`) | attention, not latent or linear; MLPs, not experts |
 | quantized checkpoints | {methods} |
 | quantized while loading (`--quantization`) | {on_load} |
 """

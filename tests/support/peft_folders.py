@@ -12,7 +12,8 @@ from safetensors.numpy import load_file, save_file
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 MLP = ("gate_proj", "up_proj", "down_proj")
-EVERYTHING = (*ATTENTION, *MLP)
+FUSED = ("qkv_proj", "gate_up_proj")
+EVERYTHING = (*ATTENTION, *MLP, *FUSED)
 
 
 def write_adapter(

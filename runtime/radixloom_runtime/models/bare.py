@@ -4,7 +4,8 @@
     tensors         layers.0.mlp...         what is model.layers.0.mlp... elsewhere
     lm_head         missing                 nothing can be generated
 
-Any of the three may be so without the others.
+The name may be so without the rest. A head is missed, not left out, where tensors have the prefix:
+such a checkpoint is an ordinary one that has lost it.
 """
 
 from collections.abc import Collection

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 from support.goldens import folder, golden
-from support.peft_folders import ATTENTION, MLP, write_adapter, write_merged
+from support.peft_folders import ATTENTION, FUSED, MLP, write_adapter, write_merged
 from support.step_driver import Job, run
 from support.tiny_models import UNTIED, runner_of, tiny_model
 
@@ -46,7 +46,12 @@ def case_of(name: str, path: Path) -> Case:
     base = folder(name)
     kinds: list[dict[str, Any]] = [
         {"seed": 1},
-        {"seed": 2, "rank": 8, "modules": (*ATTENTION[:2], *MLP[1:]), "use_rslora": True},
+        {
+            "seed": 2,
+            "rank": 8,
+            "modules": (*ATTENTION[:2], *MLP[1:], *FUSED[:1]),
+            "use_rslora": True,
+        },
     ]
     adapters = tuple(
         write_adapter(path / f"{name}-{i}", base, **kind) for i, kind in enumerate(kinds)
@@ -95,6 +100,7 @@ def assert_same(found: Job, wanted: Job) -> None:
         pytest.param(UNTIED, False, MeshShape(data=2, tensor=2), id="two-groups"),
         pytest.param("qwen3", False, MeshShape(), id="norms-of-heads"),
         pytest.param("qwen2-bias", False, MeshShape(), id="with-biases"),
+        pytest.param("phi3", True, MeshShape(tensor=2), id="fused"),
     ],
 )
 def test_a_mixed_batch_answers_as_each_one_s_merged_weights(
