@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from support.goldens import folder, golden
 from support.serving import Service, request
-from support.tiny_models import UNTIED, runner_of, tiny_model
+from support.tiny_models import UNTIED, quantized_model, runner_of, tiny_model
 
 from radixloom_runtime.errors import ModelError
 from radixloom_runtime.models.registry import read_config
@@ -94,6 +94,18 @@ def test_a_checkpoint_of_another_model_is_refused_by_what_differs(other: Path, t
     with pytest.raises(ModelError, match=r"num_layers 1 for \d"):
         reload.check_weights(tmp_path)
     assert runner.weights is weights
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_matrices_that_are_kept_small_are_those_of_the_new_checkpoint(other: Path, stacked: bool):
+    model = quantized_model(folder(UNTIED), "int8", stacked=stacked)
+    runner, mesh = runner_of(model, folder(UNTIED)), make_mesh(model.mesh_shape, jax.devices())
+    reload = Reload(runner, read_config(folder(UNTIED)), model, mesh)
+    reload.check_weights(other)
+    reload.load_weights(other)
+    fresh = runner_of(model, other).weights
+    assert any(leaf.dtype == np.int8 for leaf in jax.tree.leaves(fresh))
+    jax.tree.map(np.testing.assert_array_equal, runner.weights, fresh)
 
 
 def test_numbers_that_mean_others_by_another_scheme_are_refused(other: Path, tmp_path: Path):
