@@ -26,6 +26,7 @@ CASES = [(*operation, "positive") for operation in OPERATIONS] + [
     if "requestBody" in DOCUMENT["paths"][path][method.lower()]
 ]
 OF_THE_ENGINE = {
+    "/get_prefix_tree",
     "/flush_cache",
     "/pin_prefix",
     "/unpin_prefix",
