@@ -91,7 +91,14 @@ FEATURES: tuple[tuple[str, str, str, str, str, str], ...] = (
         "no",
         "yes",
         "partly",
-        "profiles only with `--profile-dir`; pausing without `retract`; new weights: 404",
+        "profiles only with `--profile-dir`; pausing without `retract`; new weights on one host",
     ),
-    ("LoRA adapters", "no", "yes", "at start", "no", ""),
+    (
+        "LoRA adapters, several in a batch",
+        "no",
+        "yes",
+        "at start",
+        "yes",
+        "attention and dense MLPs; loaded while serving on one host",
+    ),
 )
