@@ -305,10 +305,11 @@ class Scheduler:
         assert result.number == plan.number, f"result {result.number} for plan {plan.number}"
         outputs: list[Output | CacheChanged | Rejected] = []
         num_finished = num_tokens = 0
+        pays_to_jump = self._pays_to_jump
         for run, chunk, chunk_result in zip(runs, plan.chunks, result.chunks, strict=True):
             if not run.is_live:
                 continue
-            output = settle(run, chunk, chunk_result, self._pays_to_jump)
+            output = settle(run, chunk, chunk_result, pays_to_jump)
             if chunk.guessed_ids:
                 self._judge(run, chunk, chunk_result)
             if output is None:
