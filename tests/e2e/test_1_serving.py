@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from hack.demo import release
+
 GOLDENS = Path(__file__).parents[1] / "goldens" / "smollm2-135m-public.json"
 QUESTION = "Write one sentence about the sea, the wind and the sails of an old wooden ship."
 
@@ -27,6 +29,11 @@ def test_an_applied_service_becomes_ready_and_says_so(space, served):
     assert space.condition(served, "Ready")["status"] == "True"
     assert space.condition(served, "Progressing")["status"] == "False"
     assert space.condition(served, "Degraded")["status"] == "False"
+
+
+def test_the_charts_own_test_passes(installation):
+    told = installation.cluster.helm("test", release.NAME, f"--namespace={release.NAMESPACE}")
+    assert told.count("Phase:          Succeeded") == 2, told
 
 
 def test_kubectl_get_prints_model_slice_ready_replicas_status_and_age(space, served):

@@ -53,6 +53,7 @@ def test_the_service_is_there_first_and_leads_to_the_operators_alone(render):
     assert port["targetPort"] in [one["name"] for one in ports]
     [url] = pod["spec"]["containers"][0]["env"]
     assert url["value"] == f"http://{service['metadata']['name']}:{port['port']}/healthz"
+    assert service["metadata"]["name"] != pod["metadata"]["name"], "a pod's name leads to itself"
 
 
 def test_the_pod_is_of_the_runtimes_image_and_keeps_the_restricted_standard(render):
