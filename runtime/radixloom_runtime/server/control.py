@@ -13,11 +13,17 @@ from starlette.responses import Response
 
 from radixloom_runtime.errors import RequestError
 from radixloom_runtime.server import parsing, statuses
-from radixloom_runtime.server.engine_client import Question
 from radixloom_runtime.server.inbox import EngineLost
 from radixloom_runtime.server.problems import EngineLostError, json_response
 from radixloom_runtime.server.service import Service, service_of
-from radixloom_runtime.wire.messages import Pause, Rejected, Resume, StartProfile, StopProfile
+from radixloom_runtime.wire.messages import (
+    Pause,
+    Question,
+    Rejected,
+    Resume,
+    StartProfile,
+    StopProfile,
+)
 
 router = APIRouter(tags=["SGL-JAX"])
 

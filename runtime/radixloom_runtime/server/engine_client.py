@@ -21,44 +21,21 @@ from radixloom_runtime.wire.messages import (
     Drain,
     EngineMessage,
     Failed,
-    Flush,
     Followers,
-    LoadAdapter,
-    Look,
     Output,
-    Pause,
-    Pin,
+    Question,
     Ready,
     Rejected,
     Resume,
     ServerMessage,
     Starting,
-    StartProfile,
     StateMessage,
     Stats,
-    StopProfile,
     StopWanted,
     Submit,
     TimedOut,
-    UnloadAdapter,
     Unpin,
-    UpdateWeights,
 )
-
-Question = (
-    Flush
-    | Pin
-    | Unpin
-    | Look
-    | Pause
-    | Resume
-    | StartProfile
-    | StopProfile
-    | UpdateWeights
-    | LoadAdapter
-    | UnloadAdapter
-)
-"""What is not about an answer."""
 
 Reply = CacheChanged | CacheLook | Done | Rejected | TimedOut | EngineLost
 """To a question."""

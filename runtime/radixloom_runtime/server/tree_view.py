@@ -6,10 +6,10 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from radixloom_runtime.server.engine_client import Question, Reply
+from radixloom_runtime.server.engine_client import Reply
 from radixloom_runtime.server.inbox import EngineLost
 from radixloom_runtime.server.problems import EngineLostError
-from radixloom_runtime.wire.messages import CacheLook, Look
+from radixloom_runtime.wire.messages import CacheLook, Look, Question
 
 MAX_NODES = 128
 """Of each group's tree: more than a person looks at."""

@@ -184,11 +184,8 @@ class UnloadAdapter(
     name: str
 
 
-ServerMessage = (
-    Submit
-    | Abort
-    | Drain
-    | Flush
+Question = (
+    Flush
     | Pin
     | Unpin
     | Look
@@ -200,6 +197,9 @@ ServerMessage = (
     | LoadAdapter
     | UnloadAdapter
 )
+"""What is not about an answer."""
+
+ServerMessage = Submit | Abort | Drain | Question
 
 
 class TokenLogprobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):

@@ -4,7 +4,8 @@ import re
 
 import pytest
 from support.crd_rules import refusals
-from support.llmservice_cases import REFUSED, SOUND, manifest
+from support.llmservice_cases import SOUND, manifest
+from support.refused_llmservices import REFUSED
 
 from radixloom_operator.api.schema import crd_yaml
 

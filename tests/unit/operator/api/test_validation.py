@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.llmservice_cases import REFUSED, SOUND, Case, manifest, tpu
+from support.llmservice_cases import SOUND, Case, manifest, tpu
+from support.refused_llmservices import REFUSED
 
 from radixloom_operator.api.model import quantity_value
 from radixloom_operator.api.types import LLMService

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from radixloom_runtime.server import tree_view
-from radixloom_runtime.server.engine_client import Question, Reply
+from radixloom_runtime.server.engine_client import Reply
 from radixloom_runtime.server.inbox import EngineLost
 from radixloom_runtime.server.problems import EngineLostError
 from radixloom_runtime.server.tree_view import TreeView
-from radixloom_runtime.wire.messages import CacheLook
+from radixloom_runtime.wire.messages import CacheLook, Question
 
 
 class Engine:
