@@ -237,7 +237,11 @@ REFUSED = (
         "must exceed drain.preStopSeconds",
     ),
     Case("no patience", {"spec.startup.timeoutSeconds": 5}, "greater than or equal to 60"),
-    Case("nothing may be down", {"spec.rollout.maxUnavailable": 0}, "greater than or equal to 1"),
+    Case(
+        "nothing may be down",
+        {"spec.rollout.maxUnavailable": 0},
+        "maxSurge and maxUnavailable cannot both be 0",
+    ),
     Case(
         "a label of ours",
         {"spec.podTemplate.labels": {"app.kubernetes.io/name": "x"}},
